@@ -1,0 +1,1 @@
+"""From Kaggle's files to batches: codec, annotations, split, augmentation, loaders."""

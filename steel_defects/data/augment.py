@@ -1,0 +1,175 @@
+"""Class-weighted augmentation (paper, section 3.3).
+
+p_c is the share of class c among the defect regions of the training split. A sample that holds the classes S is
+augmented with probability max over S of (1 - p_c), so that rare classes are varied most. One operation is then drawn
+with the weights W: a random crop of the target size from the raw image, a vertical flip, or a rotation.
+
+Every draw comes from (seed, epoch, image), never from the state of a generator: it is the same for any number of
+workers, in any order, after a resume, and another one in each epoch. The pixels are moved by albumentations, whose own
+generator would otherwise repeat itself in every worker and epoch; it is seeded anew for each sample.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from steel_defects.errors import UserError
+
+# Reflection keeps the corners of a turned strip steel, with labels that go with it; black corners would look like the
+# strip's edge.
+_BORDER = cv2.BORDER_REFLECT_101
+
+
+def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.ndarray:
+    """Share of each class among the defect regions, a region being an (image, class) pair.
+
+    Args:
+        class_sets: the classes (1-based) of each training image.
+        num_classes: C.
+
+    Returns:
+        float [C], summing to 1; zeros where there is no defect at all.
+
+    Example:
+        >>> class_shares([(3,), (3,), (1, 3), ()], 4)
+        array([0.25, 0.  , 0.75, 0.  ])
+    """
+    counts = np.bincount([c - 1 for classes in class_sets for c in classes], minlength=num_classes)
+    return counts / max(counts.sum(), 1)
+
+
+def resize(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Bring image and mask, uint8 [H, W], to `size` (height, width); the mask keeps its class indices."""
+    height, width = size
+    if image.shape != (height, width):
+        # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels.
+        shrinks = image.shape[0] * image.shape[1] > height * width
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return image, mask
+
+
+@dataclass
+class Augment:
+    """Turns a raw sample into a training sample of the target size.
+
+    Args:
+        size: target (height, width) in pixels.
+        shares: p_c of each class, float [C] (`class_shares`).
+        weights: W, the weight of each operation by name: `crop`, `vertical_flip`, `rotation`, `horizontal_flip`.
+        gate: `class_weighted` (the paper's), or one probability for every sample.
+        clean_prob: probability for a sample without defects; the paper defines none.
+        rotation_limit: largest angle in degrees, either way.
+        also: operations drawn for every sample beside the gate, each with its own probability: the above but
+            `crop`, and `turn` (by a multiple of 90 degrees; square targets only), `zoom` (a window of half the area
+            or more), `light` (brightness and contrast by up to a fifth).
+        seed: of all draws.
+    """
+
+    size: tuple[int, int]
+    shares: np.ndarray
+    weights: Mapping[str, float]
+    gate: str | float = "class_weighted"
+    clean_prob: float = 0.0
+    rotation_limit: float = 180.0
+    also: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        operations = {
+            "vertical_flip": A.VerticalFlip(p=1),
+            "horizontal_flip": A.HorizontalFlip(p=1),
+            "rotation": A.Rotate(limit=self.rotation_limit, border_mode=_BORDER, p=1),
+            "turn": A.RandomRotate90(p=1),
+            "zoom": A.RandomResizedCrop(size=(height, width), scale=(0.5, 1.0), ratio=(0.75, 1.33), p=1),
+            "light": A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1),
+        }
+        drawn, beside = operations.keys() - {"turn", "zoom", "light"} | {"crop"}, operations.keys()
+        self._check(drawn, beside)
+        # No operation decides anything by itself (p=1): which ones run is drawn here, where it can be seen and tested.
+        self._operations = {name: A.Compose([operation]) for name, operation in operations.items()}
+
+    def _check(self, drawn: set[str], beside: set[str]) -> None:
+        faults = [f"weights.{name}: not one of {', '.join(sorted(drawn))}" for name in self.weights.keys() - drawn]
+        faults += [f"also.{name}: not one of {', '.join(sorted(beside))}" for name in self.also.keys() - beside]
+        faults += [f"weights.{name}={w}: below 0" for name, w in self.weights.items() if w < 0]
+        probabilities = {"clean_prob": self.clean_prob, **{f"also.{name}": p for name, p in self.also.items()}}
+        if self.gate != "class_weighted":
+            probabilities["gate"] = self.gate
+        faults += [
+            f"{name}={p}: a probability lies in 0..1" + (" (or class_weighted)" if name == "gate" else "")
+            for name, p in probabilities.items()
+            if not isinstance(p, int | float) or not 0 <= p <= 1
+        ]
+        if self.also.get("turn") and self.size[0] != self.size[1]:
+            faults.append(f"also.turn: only square targets can be turned by 90 degrees; data.size is {self.size}")
+        if sum(self.weights.values()) <= 0:
+            faults.append("weights: at least one must be above 0 (gate=0 and clean_prob=0 switch the draw off)")
+        if faults:
+            raise UserError("recipe.augment:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+    def probability(self, classes: Sequence[int]) -> float:
+        """How likely a sample with these classes (1-based) is augmented."""
+        if not classes:
+            return self.clean_prob
+        if self.gate == "class_weighted":
+            return float(max(1 - self.shares[c - 1] for c in classes))
+        return float(self.gate)
+
+    def draw(self, classes: Sequence[int], rng: np.random.Generator) -> str | None:
+        """The operation for one sample, or None."""
+        if rng.random() >= self.probability(classes):
+            return None
+        names = list(self.weights)
+        weights = np.array([self.weights[name] for name in names], float)
+        return names[rng.choice(len(names), p=weights / weights.sum())]
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, classes: Sequence[int], image_id: str, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Augment one sample.
+
+        Args:
+            image: uint8 [H, W], raw.
+            mask: uint8 [H, W], class indices.
+            classes: the classes (1-based) that the whole image holds.
+            image_id: names the sample's draws.
+            epoch: likewise.
+
+        Returns:
+            Image and mask, uint8 of the target size.
+        """
+        rng = np.random.default_rng((self.seed, epoch, zlib.crc32(image_id.encode())))
+        operation = self.draw(classes, rng)
+        if operation == "crop":
+            image, mask = self._crop(image, mask, rng)
+        image, mask = resize(image, mask, self.size)
+        if operation is not None and operation != "crop":
+            image, mask = self._apply(operation, image, mask, rng)
+        for name, p in self.also.items():
+            if rng.random() < p:
+                image, mask = self._apply(name, image, mask, rng)
+        return image, mask
+
+    def _apply(
+        self, name: str, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        compose = self._operations[name]
+        compose.set_random_seed(int(rng.integers(2**31)))
+        result = compose(image=image, mask=mask)
+        return result["image"], result["mask"]
+
+    def _crop(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        # An image smaller than the target is taken whole along that side, and scaled up afterwards.
+        height, width = (min(target, raw) for target, raw in zip(self.size, image.shape, strict=True))
+        crop = A.Compose([A.RandomCrop(height=height, width=width, p=1)])
+        crop.set_random_seed(int(rng.integers(2**31)))
+        result = crop(image=image, mask=mask)
+        return result["image"], result["mask"]

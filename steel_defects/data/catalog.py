@@ -1,0 +1,242 @@
+"""What a data set holds, checked: all labels and all image files are looked at, and all faults are told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from steel_defects.data import rle as rle_code
+from steel_defects.data.annotations import Annotations, Label, label_mask, read_annotations
+from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all
+from steel_defects.errors import DataFaults, Fault, UserError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its labels.
+
+    Args:
+        image_id: the file's name.
+        path: the file.
+        height, width: size in pixels.
+        rles: class (from 1) -> run-length encoding in canonical form; classes without a pixel are absent.
+    """
+
+    image_id: str
+    path: Path
+    height: int
+    width: int
+    rles: dict[int, str]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Classes with at least one pixel, sorted."""
+        return tuple(sorted(class_id for class_id, code in self.rles.items() if code))
+
+    def mask(self) -> np.ndarray:
+        """Uint8 [height, width]: 0 background, c where class c is."""
+        return label_mask(self.rles, self.height, self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """A data set in which no fault was found.
+
+    Args:
+        samples: sorted by image id.
+        thumbnails: uint8 [N, 32, 32], the grey images made small.
+        digests: a hex digest of each image's shape and pixels: the same for the same picture in another file format.
+        skipped: faults of the image files left out.
+        data_hash: short hex digest of ids, pictures and labels; the order of rows and their layout do not matter.
+    """
+
+    samples: list[Sample]
+    thumbnails: np.ndarray
+    digests: list[str]
+    skipped: list[Fault]
+    data_hash: str
+
+
+def require_layout(root: Path, csv: str = "train.csv", image_dir: str = "train_images") -> None:
+    """Check that a data root has its label file and its folder of images.
+
+    Raises:
+        UserError: naming what is missing, the layout expected, and how to get the data.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        missing = f"the data root {root} does not exist" if not root.exists() else f"{root} is not a folder"
+    else:
+        lacking = [] if (root / csv).is_file() else [f"the label file {csv}"]
+        lacking += [] if (root / image_dir).is_dir() else [f"the folder {image_dir}/"]
+        if not lacking:
+            return
+        missing = f"the data root {root} lacks {' and '.join(lacking)}"
+    raise UserError(
+        f"{missing}.\n"
+        f"Expected: {root / csv} and the images in {root / image_dir}/\n"
+        "To get the data, join the Kaggle competition severstal-steel-defect-detection, then\n"
+        "  kaggle competitions download -c severstal-steel-defect-detection\n"
+        f"  unzip severstal-steel-defect-detection.zip -d {root}\n"
+        "To try the project without any download: data=synthetic"
+    )
+
+
+def load_catalog(
+    root: Path,
+    *,
+    csv: str = "train.csv",
+    image_dir: str = "train_images",
+    num_classes: int,
+    image_size: tuple[int, int] | None = None,
+    on_bad: str = "stop",
+    only_defective: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Catalog:
+    """Read a data set in Kaggle's layout and check all of it.
+
+    Args:
+        root: folder that holds the label file and the folder of images.
+        csv, image_dir: their names inside `root`.
+        num_classes: classes run from 1 to this.
+        image_size: (height, width) in pixels that every image must have; None accepts any.
+        on_bad: `stop` at any fault, or `skip` image files that are missing, broken or of another size.
+            Faulty labels stop either way.
+        only_defective: leave out images without a defect.
+        workers: threads that decode; None takes one a core.
+        progress: show a bar, if the output is a terminal.
+
+    Raises:
+        DataFaults: with every fault found, sorted by file and row.
+        UserError: where the layout, a setting or all of the images are missing.
+    """
+    if on_bad not in ("stop", "skip"):
+        raise UserError(f"data.on_bad is 'stop' or 'skip', not {on_bad!r}")
+    root = Path(root)
+    require_layout(root, csv, image_dir)
+    paths = {
+        path.name: path
+        for path in sorted((root / image_dir).iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    }
+    if not paths:
+        raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+
+    annotations, csv_faults = read_annotations(root / csv, num_classes)
+    faults = [replace(fault, file=csv) for fault in csv_faults]
+    faults += _missing_images(annotations, paths, csv, image_dir)
+    looks: dict[str, Look] = {}
+    for image_id, look in look_at_all(paths, workers, progress):
+        wrong = str(look) if isinstance(look, ImageError) else _wrong_size(look.size, image_size)
+        if wrong:
+            faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
+        else:
+            looks[image_id] = look
+    for image_id, labels in annotations.rows.items():
+        size = looks[image_id].size if image_id in looks else image_size
+        faults += [Fault(csv, message, row) for row, message in _label_faults(image_id, labels, size)]
+
+    faults.sort(key=lambda fault: (fault.file, fault.row or 0))
+    skippable = [fault for fault in faults if fault.image is not None]
+    stopping = faults if on_bad == "stop" else [fault for fault in faults if fault.image is None]
+    if stopping:
+        raise DataFaults(stopping, _way_out(len(skippable)) if on_bad == "stop" else _way_out(0))
+    if not looks:
+        raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
+
+    samples = [
+        Sample(
+            image_id,
+            paths[image_id],
+            *look.size,
+            {c: _canonical(label.rle) for c, label in sorted(annotations.rows.get(image_id, {}).items())},
+        )
+        for image_id, look in sorted(looks.items())
+    ]
+    if only_defective:
+        samples = [sample for sample in samples if sample.classes]
+        if not samples:
+            raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
+    kept = [looks[sample.image_id] for sample in samples]
+    digests = [look.digest for look in kept]
+    thumbnails = np.stack([look.thumbnail for look in kept])
+    return Catalog(samples, thumbnails, digests, skippable, _data_hash(samples, digests))
+
+
+def _missing_images(annotations: Annotations, paths: dict[str, Path], csv: str, image_dir: str) -> Iterator[Fault]:
+    endings = ", ".join(sorted(IMAGE_SUFFIXES))
+    for image_id, lines in annotations.lines.items():
+        if image_id in paths:
+            continue
+        message = f"image {image_id} is not in {image_dir}/"
+        if Path(image_id).suffix.lower() not in IMAGE_SUFFIXES or image_id.startswith("."):
+            message = f"{image_id!r} is not the name of an image (ending {endings}; no dot in front)"
+        rows = f" ({len(lines)} rows name it)" if len(lines) > 1 else ""
+        yield Fault(csv, message + rows, lines[0], image=image_id)
+
+
+def _wrong_size(size: tuple[int, int], expected: Sequence[int] | None) -> str:
+    if expected is None or size == tuple(expected):
+        return ""
+    return (
+        f"is {size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size); "
+        "mend the file, or set data.image_size=null to accept any size"
+    )
+
+
+def _label_faults(image_id: str, labels: dict[int, Label], size: Sequence[int] | None) -> Iterator[tuple[int, str]]:
+    """Rows and messages where labels leave the image (if its size is known), or where two classes overlap."""
+    runs = {}
+    for class_id, label in labels.items():
+        runs[class_id] = rle_code.parse(label.rle)
+        if size is not None:
+            try:
+                rle_code.parse(label.rle, (size[0], size[1]))
+            except rle_code.RLEError as error:
+                yield label.row, f"image {image_id}, class {class_id}: {error}"
+    by_row = sorted(labels, key=lambda class_id: labels[class_id].row)
+    for first, second in combinations(by_row, 2):
+        if shared := _shared_pixels(runs[first], runs[second]):
+            pixels = f"{shared} pixel{'s' if shared > 1 else ''}"
+            earlier = f"class {first} (row {labels[first].row})"
+            yield labels[second].row, f"image {image_id}: class {second} overlaps {earlier} in {pixels}"
+
+
+def _shared_pixels(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> int:
+    """Pixels in both of two lists of runs, each sorted and free of overlap: where the depth of runs is two."""
+    edges = np.concatenate([a[0], b[0], a[1], b[1]])
+    steps = np.repeat([1, -1], [len(a[0]) + len(b[0]), len(a[1]) + len(b[1])])
+    order = np.argsort(edges, kind="stable")
+    depth = np.cumsum(steps[order])
+    return int(np.diff(edges[order])[depth[:-1] == 2].sum())
+
+
+def _canonical(code: str) -> str:
+    """The same pixels with touching runs joined and single spaces."""
+    starts, ends = rle_code.parse(code)
+    first = np.concatenate([[True], starts[1:] != ends[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    starts, ends = starts[first], ends[last]
+    return " ".join(map(str, np.stack([starts + 1, ends - starts], axis=1).ravel().tolist()))
+
+
+def _data_hash(samples: list[Sample], digests: list[str]) -> str:
+    content = [
+        [sample.image_id, digest, sorted(sample.rles.items())] for sample, digest in zip(samples, digests, strict=True)
+    ]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+
+
+def _way_out(skippable: int) -> str:
+    end = "Mend the files named and start again."
+    if skippable:
+        images = f"the {skippable} image{'s' if skippable > 1 else ''} whose file is bad or missing"
+        end += f" Or leave out {images}: data.on_bad=skip (faulty labels stop all the same)."
+    return end

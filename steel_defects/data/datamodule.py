@@ -1,0 +1,178 @@
+"""The LightningDataModule: from a folder in Kaggle's layout to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from steel_defects.data.augment import Augment, class_shares
+from steel_defects.data.catalog import Catalog, Sample, load_catalog
+from steel_defects.data.dataset import EpochSampler, StripDataset, collate, limit_worker_threads
+from steel_defects.data.images import read_grey
+from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
+from steel_defects.data.synthetic import write_synthetic
+from steel_defects.data.twins import find_twins, group
+from steel_defects.errors import UserError
+
+
+class StripDataModule(pl.LightningDataModule):
+    """Strip images, checked, split and batched.
+
+    Args:
+        root: folder with `csv` and `image_dir`.
+        classes: names of the defect classes; the first is ClassId 1.
+        name: of the data set, for reports.
+        csv: label file, in either of Kaggle's layouts.
+        image_dir: folder of the images.
+        image_size: (height, width) that every image must have, or None for any.
+        size: (height, width) that the net sees; multiples of 16.
+        only_defective: leave clean images out.
+        on_bad: `stop` or `skip` images that cannot be read.
+        split: `fractions` of train, val and test; `seed` of the drawn split, apart from `seed` below, so that runs of
+            several seeds test on the same images; `file`, a `split.csv` to read the split from instead.
+        synthetic: arguments of `write_synthetic` if the data set is to be drawn first; None for real data.
+        batch_size: samples per step and process.
+        num_workers: loader processes; 0 loads in the training process.
+        augment: arguments of `Augment` (without size, shares and seed).
+        seed: of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        classes: Sequence[str],
+        name: str = "",
+        csv: str = "train.csv",
+        image_dir: str = "train_images",
+        image_size: Sequence[int] | None = None,
+        size: Sequence[int] = (256, 256),
+        only_defective: bool = False,
+        on_bad: str = "stop",
+        split: Mapping | None = None,
+        synthetic: Mapping | None = None,
+        batch_size: int = 16,
+        num_workers: int = 0,
+        augment: Mapping | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_size(size)
+        _check_names(classes)
+        self.root = Path(root).expanduser()
+        self.classes = list(classes)
+        self.name, self.csv, self.image_dir = name, csv, image_dir
+        self.image_size = tuple(image_size) if image_size else None
+        self.size = (int(size[0]), int(size[1]))
+        self.only_defective, self.on_bad = only_defective, on_bad
+        self.split = {"fractions": (0.8, 0.1, 0.1), "seed": 0, "file": None} | dict(split or {})
+        self.synthetic = synthetic
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.augment, self.seed = augment, seed
+        self.catalog: Catalog | None = None
+
+    def prepare_data(self) -> None:
+        """Draw the synthetic set where one is asked for; real data is the user's to bring."""
+        if self.synthetic is not None:
+            write_synthetic(self.root, **self.synthetic)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Check the data and split it, once for all stages."""
+        if self.catalog is not None:
+            return
+        self.catalog = load_catalog(
+            self.root,
+            csv=self.csv,
+            image_dir=self.image_dir,
+            num_classes=len(self.classes),
+            image_size=self.image_size,
+            on_bad=self.on_bad,
+            only_defective=self.only_defective,
+        )
+        samples = self.catalog.samples
+        ids = [sample.image_id for sample in samples]
+        self.groups = self._find_groups()
+        if self.split["file"]:
+            self.parts = list(read_split(Path(self.split["file"]), ids))
+        else:
+            class_sets = [sample.classes for sample in samples]
+            self.parts = list(make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"]))
+        self.split_hash = split_hash(ids, self.parts)
+        empty = [part for part in PARTS if part not in self.parts]
+        if empty:
+            raise UserError(
+                f"The split leaves no image for {' and '.join(empty)}: {len(samples)} images at "
+                f"data.split.fractions={list(self.split['fractions'])}. Bring more images or other fractions."
+            )
+        train = len(self.samples("train"))
+        if train < self.batch_size or self.batch_size < 2:
+            # Batch norm over the pooled 1x1 map needs two samples, and a short last batch is dropped.
+            raise UserError(
+                f"recipe.batch_size={self.batch_size} with {train} training images: "
+                "it must be at least 2 and at most the number of training images"
+            )
+
+    def _find_groups(self) -> np.ndarray:
+        samples = self.catalog.samples
+        pairs = find_twins(
+            self.catalog.thumbnails,
+            np.array([(sample.height, sample.width) for sample in samples]),
+            self.catalog.digests,
+            lambda i: read_grey(samples[i].path),
+        )
+        self.twins = [(samples[pair.first].image_id, samples[pair.second].image_id) for pair in pairs]
+        return group(pairs, len(samples))
+
+    def samples(self, part: str) -> list[Sample]:
+        """The samples of `train`, `val` or `test`, in the order of their `index`."""
+        return [sample for sample, own in zip(self.catalog.samples, self.parts, strict=True) if own == part]
+
+    def absent_classes(self, part: str) -> list[str]:
+        """Names of the classes that no image of a part holds."""
+        present = {c for sample in self.samples(part) for c in sample.classes}
+        return [name for c, name in enumerate(self.classes, start=1) if c not in present]
+
+    def write_split(self, path: Path) -> None:
+        """Write which image went where; `data.split.file` reads it back."""
+        samples = self.catalog.samples
+        write_split(path, [s.image_id for s in samples], self.parts, [s.classes for s in samples], self.groups)
+
+    def train_dataloader(self) -> DataLoader:
+        samples = self.samples("train")
+        shares = class_shares([sample.classes for sample in samples], len(self.classes))
+        augment = Augment(self.size, shares, seed=self.seed, **(self.augment or {"weights": {"crop": 1}, "gate": 0.0}))
+        return self._loader(StripDataset(samples, self.size, augment), train=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(StripDataset(self.samples("val"), self.size))
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(StripDataset(self.samples("test"), self.size, native=True))
+
+    def _loader(self, dataset: StripDataset, train: bool = False) -> DataLoader:
+        processes = self.trainer.world_size if self.trainer else 1
+        rank = self.trainer.global_rank if self.trainer else 0
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(dataset, num_replicas=processes, rank=rank, shuffle=train, seed=self.seed),
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            drop_last=train,
+            pin_memory=bool(self.trainer) and self.trainer.strategy.root_device.type == "cuda",
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=limit_worker_threads,
+        )
+
+
+def _check_size(size: Sequence[int]) -> None:
+    if len(size) != 2 or any(int(side) != side or side < 16 or side % 16 for side in size):
+        raise UserError(f"data.size={list(size)}: height and width must be multiples of 16 (the net's output stride)")
+
+
+def _check_names(classes: Sequence[str]) -> None:
+    if not classes or len(set(classes)) != len(classes) or any(not name or "/" in name for name in classes):
+        raise UserError(f"data.classes={list(classes)}: one name for each class, all different, without slashes")

@@ -1,0 +1,113 @@
+"""Pictures of a run: curves, the distribution of IoU, and predictions beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+# Okabe and Ito's palette, told apart by colour-blind eyes and on grey; one colour a class, everywhere.
+PALETTE = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"]
+
+
+def class_colour(c: int) -> str:
+    """Hex colour of class c (1-based); beyond seven classes colours repeat."""
+    return PALETTE[(c - 1) % len(PALETTE)]
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, alpha: float = 0.35) -> np.ndarray:
+    """Colour the defects of a grey image: a tint inside, a full-colour outline.
+
+    Args:
+        image: uint8 [H, W].
+        mask: uint8 [H, W], class indices.
+        alpha: strength of the tint, 0..1.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    picture = np.repeat(image[:, :, None], 3, axis=2).astype(np.float32)
+    for c in np.unique(mask[mask > 0]).tolist():
+        colour = np.array([int(class_colour(c)[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+        inside = (mask == c).astype(np.uint8)
+        picture[inside > 0] = (1 - alpha) * picture[inside > 0] + alpha * colour
+        outline = inside - cv2.erode(inside, np.ones((3, 3), np.uint8), borderValue=0)
+        picture[outline > 0] = colour
+    return picture.round().astype(np.uint8)
+
+
+def draw_curves(history: pd.DataFrame, path: Path) -> None:
+    """Loss and mean IoU over the epochs (paper, figure 3)."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    losses, ious = figure.subplots(1, 2)
+    epochs = history["epoch"] + 1
+    for column, label, colour in (("train/loss", "training", PALETTE[6]), ("val/loss", "validation", PALETTE[5])):
+        if column in history:
+            losses.plot(epochs, history[column], label=label, color=colour, marker=".")
+    losses.set(title="Loss", xlabel="epoch", ylim=(0, None))
+    for column, label, colour in (("val/miou", "miou", PALETTE[2]), ("val/miou_all", "miou_all", PALETTE[0])):
+        if column in history:
+            ious.plot(epochs, history[column], label=label, color=colour, marker=".")
+    ious.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
+    for axes in (losses, ious):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def draw_iou_histogram(iou: np.ndarray, path: Path, title: str = "IoU of the test images with a defect") -> None:
+    """Distribution of the images' IoU (paper, figure 4).
+
+    Args:
+        iou: float [N]; NaN is left out.
+        path: of the PNG.
+        title: of the chart.
+    """
+    iou = np.asarray(iou, float)
+    iou = iou[~np.isnan(iou)]
+    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(iou, bins=np.linspace(0, 1, 21), color=PALETTE[6], edgecolor="white")
+    if len(iou):
+        axes.axvline(iou.mean(), color=PALETTE[5], label=f"mean {iou.mean():.3f}")
+        axes.legend()
+    axes.set(title=title, xlabel="IoU", ylabel="images", xlim=(0, 1))
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    figure.savefig(path, dpi=120)
+
+
+def draw_gallery(
+    rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], classes: Sequence[str], path: Path, title: str
+) -> None:
+    """Images with their true and predicted defects, one below the other (paper, figures 5 to 7).
+
+    Args:
+        rows: caption, image uint8 [H, W], true and predicted class indices uint8 [H, W].
+        classes: names of the defect classes, for the legend.
+        path: of the PNG.
+        title: of the picture.
+    """
+    height, width = rows[0][1].shape
+    wide = width >= 2 * height  # strips go below each other, square images side by side
+    across = 1 if wide else 3
+    cell_width = 9.0 if wide else 3.0
+    cell_height = cell_width * height / width + 0.22
+    down = len(rows) * (3 if wide else 1)
+    figure = Figure(figsize=(cell_width * across, cell_height * down + 0.8), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for i, (caption, image, truth, prediction) in enumerate(rows):
+        panels = [(caption, np.zeros_like(truth)), ("truth", truth), ("prediction", prediction)]
+        for axis, (label, mask) in zip(axes[3 * i : 3 * i + 3], panels, strict=True):
+            axis.imshow(overlay(image, mask), interpolation="nearest" if width < 400 else None)
+            axis.set_title(label, fontsize=8, loc="left", pad=2)
+            axis.set_axis_off()
+    handles = [Patch(color=class_colour(c), label=name) for c, name in enumerate(classes, start=1)]
+    figure.suptitle(title, fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,1 @@
+"""Nets, their weights and losses, and the LightningModule that trains them."""

@@ -1,0 +1,52 @@
+"""Losses over background and defect classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from steel_defects.errors import UserError
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean over all pixels. Logits float [B, C + 1, H, W], target uint8 or int64 [B, H, W]."""
+    return F.cross_entropy(logits, target.long())
+
+
+def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """1 - Dice of the probabilities, for each image and each defect class its truth holds, averaged.
+
+    A class that an image lacks has no overlap to gain, so cross entropy alone answers for false alarms.
+    Dice is taken image by image because `miou` is: a small defect weighs as much as a large one.
+    Without any defect in the batch the loss is 0.
+    """
+    probability = logits.float().softmax(dim=1)[:, 1:]
+    truth = F.one_hot(target.long(), logits.shape[1]).permute(0, 3, 1, 2)[:, 1:].to(probability.dtype)
+    overlap = (probability * truth).sum(dim=(2, 3))
+    total = probability.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
+    present = truth.flatten(2).any(dim=2)
+    dice = 2 * overlap / total.clamp_min(1)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def cross_entropy_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross entropy plus soft Dice, equal parts."""
+    return cross_entropy(logits, target) + soft_dice(logits, target)
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "cross_entropy_dice": cross_entropy_dice}
+
+
+def get_loss(name: str) -> Loss:
+    """Look a loss up by its config name.
+
+    Raises:
+        UserError: naming the known ones.
+    """
+    if name not in LOSSES:
+        raise UserError(f"recipe.loss is one of {', '.join(LOSSES)}; not {name!r}")
+    return LOSSES[name]

@@ -1,0 +1,118 @@
+"""The LightningModule: a net, its loss, optimiser and scores."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+
+from steel_defects.errors import UserError
+from steel_defects.metrics import ImageConfusions, scores
+from steel_defects.models.deeplab import build_net
+from steel_defects.models.losses import get_loss
+
+
+class SegmentationModule(pl.LightningModule):
+    """Trains and tests one net.
+
+    The net is built with random weights; `steel_defects.models.weights` loads others before training, and loading a
+    checkpoint never fetches any. All arguments are plain values and travel in the checkpoint.
+
+    Args:
+        net: arguments of `build_net`, without `num_classes`.
+        classes: names of the defect classes.
+        size: (height, width) in pixels that the net is trained at.
+        recipe: `loss`, `optimizer`, `lr`, `weight_decay`, `schedule` and what these need.
+        seed: of what the net draws itself (dropout).
+    """
+
+    def __init__(
+        self, net: Mapping, classes: Sequence[str], size: Sequence[int], recipe: Mapping, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.classes = list(classes)
+        self.recipe = dict(recipe)
+        self.seed = seed
+        self.net = build_net(**net, num_classes=len(self.classes))
+        self.loss = get_loss(self.recipe["loss"])
+        self.val_confusions = ImageConfusions(len(self.classes))
+        self.test_confusions = ImageConfusions(len(self.classes))
+        self.native_confusions = ImageConfusions(len(self.classes))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Grey uint8 [B, 1, H, W] to logits [B, C + 1, H, W]."""
+        return self.net(image)
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        # Dropout draws from (seed, epoch, batch, process), so that a resumed run ends where an unbroken one does.
+        place = f"{self.seed} {self.current_epoch} {batch_idx} {self.global_rank}"
+        torch.manual_seed(zlib.crc32(place.encode()))
+
+    def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
+        loss = self.loss(self(batch["image"]).float(), batch["mask"])
+        if not torch.isfinite(loss):
+            samples = self.trainer.train_dataloader.dataset.samples
+            names = ", ".join(samples[i].image_id for i in batch["index"].tolist())
+            raise UserError(
+                f"The loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}, which holds: {names}.\n"
+                "Look at these images and labels; else lower recipe.lr, set trainer.gradient_clip_val, "
+                "or train at trainer.precision=32-true."
+            )
+        self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["index"]))
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        logits = self(batch["image"]).float()
+        loss = self.loss(logits, batch["mask"])
+        self.log("val/loss", loss, on_epoch=True, sync_dist=True, batch_size=len(batch["index"]))
+        self.val_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores("val", self.val_confusions)
+
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        logits = self(batch["image"]).float()
+        self.test_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
+        for i, mask in enumerate(batch["native_mask"]):  # one by one: sizes may differ
+            full = F.interpolate(logits[i : i + 1], size=mask.shape, mode="bilinear", align_corners=False)
+            self.native_confusions.update(batch["index"][i : i + 1], full.argmax(dim=1), mask[None])
+
+    def on_test_epoch_end(self) -> None:
+        # Kept for the run folder; on every process the same after the gathering.
+        self.test_rows = self._log_scores("test", self.test_confusions)
+        self.native_rows = self._log_scores("test/native", self.native_confusions)
+
+    def _log_scores(self, prefix: str, confusions: ImageConfusions) -> tuple[np.ndarray, np.ndarray]:
+        images, matrices = confusions.compute()
+        confusions.reset()
+        values = scores(matrices, self.classes)
+        self.log_dict({f"{prefix}/{key}": torch.tensor(value) for key, value in values.items()})
+        return images, matrices
+
+    def configure_optimizers(self) -> dict:
+        recipe, parameters = self.recipe, self.net.parameters()
+        lr, decay = recipe["lr"], recipe["weight_decay"]
+        if recipe["optimizer"] == "sgd":
+            optimizer = torch.optim.SGD(parameters, lr=lr, momentum=recipe["momentum"], weight_decay=decay)
+        elif recipe["optimizer"] == "adamw":
+            optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        else:
+            raise UserError(f"recipe.optimizer is sgd or adamw; not {recipe['optimizer']!r}")
+
+        steps = int(self.trainer.estimated_stepping_batches)
+        if recipe["schedule"] == "polynomial":
+            schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=steps, power=recipe["power"])
+        elif recipe["schedule"] == "one_cycle":
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=lr, total_steps=max(steps, 2), pct_start=recipe["warmup"]
+            )
+        elif recipe["schedule"] == "constant":
+            schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+        else:
+            raise UserError(f"recipe.schedule is polynomial, one_cycle or constant; not {recipe['schedule']!r}")
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,134 @@
+"""What is left of a run when it has been tested: per_image.csv, summary.json, figures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.images import read_grey
+from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
+from steel_defects.metrics import per_image, scores
+from steel_defects.models.module import SegmentationModule
+from steel_defects.runs import RunFolder
+from steel_defects.trainer import device_name
+
+_PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
+
+
+def write_per_image(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> pd.DataFrame:
+    """Write a row a test image: `ImageId`, the columns of `metrics.per_image`, and the same as `native_*`."""
+    images, confusions = module.test_rows
+    names = [sample.image_id for sample in data.samples("test")]
+    rows = per_image(confusions, data.classes)
+    native = per_image(module.native_rows[1], data.classes).add_prefix("native_")
+    table = pd.concat([pd.Series([names[i] for i in images], name="ImageId"), rows, native], axis=1)
+    table.to_csv(run.per_image, index=False)
+    return table
+
+
+def summarise(
+    settings: Mapping, run: RunFolder, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> dict:
+    """Gather what `summary.json` holds."""
+    from steel_defects import __version__
+
+    history = run.read_history()
+    best = history.loc[history["val/miou"].idxmax()] if history["val/miou"].notna().any() else history.iloc[0]
+    steady = history["iterations_per_second"].iloc[1:] if len(history) > 1 else history["iterations_per_second"]
+    native = {f"native_{key}": value for key, value in scores(module.native_rows[1], data.classes).items()}
+    device = trainer.strategy.root_device
+    return {
+        "status": "finished",
+        "system": settings["system"],
+        "architecture": settings["model"]["architecture"],
+        "encoder": settings["encoder"]["name"],
+        "weights": settings["encoder"]["weights"],
+        "recipe": settings["recipe"]["name"],
+        "seed": settings["seed"],
+        "data": {
+            "name": data.name,
+            "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
+            "skipped": len(data.catalog.skipped),
+            "twins": len(data.twins),
+            "classes": data.classes,
+            "size": list(data.size),
+            "data_hash": data.catalog.data_hash,
+            "split_hash": data.split_hash,
+        },
+        "epochs": len(history),
+        "best_epoch": int(best["epoch"]) + 1,
+        "val": {key.removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")},
+        "test": scores(module.test_rows[1], data.classes) | native,
+        "confusion": module.test_rows[1].sum(axis=0),
+        "native_confusion": module.native_rows[1].sum(axis=0),
+        "parameters": sum(p.numel() for p in module.net.parameters()),
+        "gmacs": count_gmacs(module, data.size),
+        "speed": {
+            "train_it_per_s": float(steady.median()),
+            "batch_size": settings["recipe"]["batch_size"],
+            "train_seconds": float(history["train_seconds"].sum()),
+        },
+        "device": device_name(device),
+        "processes": trainer.world_size,
+        "threads": torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "versions": {"steel_defects": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+    }
+
+
+@torch.no_grad()
+def count_gmacs(module: SegmentationModule, size: tuple[int, int]) -> float:
+    """Multiply-adds of one forward pass of one image, in 10^9 (torch counts two operations for each)."""
+    module.eval()
+    with FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, 1, *size, dtype=torch.uint8, device=module.device))
+    return counter.get_total_flops() / 2e9
+
+
+def draw_figures(run: RunFolder, data: StripDataModule, module: SegmentationModule, rows: pd.DataFrame) -> None:
+    """Curves, the distribution of IoU, and the best, middle and worst test images with a defect."""
+    run.figures.mkdir(exist_ok=True)
+    draw_curves(run.read_history(), run.figures / "curves.png")
+    defective = rows[rows[[f"true_{name}" for name in data.classes]].any(axis=1)]
+    defective = defective.sort_values("iou", kind="stable")
+    draw_iou_histogram(defective["iou"].to_numpy(), run.figures / "iou_histogram.png")
+
+    middle = max(0, len(defective) // 2 - 1)
+    choices = {
+        "worst": defective.iloc[:3],
+        "middle": defective.iloc[middle : middle + 3],
+        "best": defective.iloc[::-1].iloc[:3],
+    }
+    samples = {sample.image_id: sample for sample in data.samples("test")}
+    for name, chosen in choices.items():
+        panels = []
+        for row in chosen.itertuples():
+            sample = samples[row.ImageId]
+            image = read_grey(sample.path)
+            caption = f"{row.ImageId}  IoU {row.iou:.2f}, at full size {row.native_iou:.2f}"
+            panels.append((caption, image, sample.mask(), predict_native(module, image, data.size)))
+        if panels:
+            title = f"{name.capitalize()} test images by IoU"
+            draw_gallery(panels, data.classes, run.figures / f"{name}.png", title)
+
+
+@torch.no_grad()
+def predict_native(module: SegmentationModule, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Class indices, uint8 [H, W], of a grey image of any size, predicted at `size` and scaled back."""
+    from steel_defects.data.augment import resize
+
+    module.eval()
+    small, _ = resize(image, image, size)
+    logits = module(torch.from_numpy(small)[None, None].to(module.device)).float()
+    logits = F.interpolate(logits, size=image.shape, mode="bilinear", align_corners=False)
+    return logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()

@@ -1,0 +1,67 @@
+"""The end of a `--multirun`: one table of its jobs, whatever launcher ran them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from steel_defects.errors import UserError
+from steel_defects.runs import RunFolder
+
+SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
+
+
+class SweepTable(Callback):
+    """Hydra callback: prints the table of a sweep, writes `sweep.csv`, and exits with 1 if a job failed."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        jobs = read_jobs(folder)
+        jobs.to_csv(folder / "sweep.csv", index=False)
+        print_jobs(jobs, folder)
+        if (jobs["status"] != "finished").any():
+            sys.exit(1)
+
+
+def read_jobs(folder: Path) -> pd.DataFrame:
+    """One row a job: job, overrides, system, status, error, test scores, train speed."""
+    rows = []
+    numbered = (path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+    for path in sorted(numbered, key=lambda path: int(path.name)):
+        overrides = path / ".hydra" / "overrides.yaml"
+        row = {"job": int(path.name), "overrides": " ".join(OmegaConf.load(overrides)) if overrides.is_file() else ""}
+        try:
+            summary = RunFolder(path).read_summary()
+        except UserError as error:
+            summary = {"status": "broken", "error": str(error)}
+        row |= {key: summary.get(key) for key in ("system", "status", "error")}
+        test = summary.get("test") or {}
+        row |= {key: test.get(key) for key in SCORES}
+        row["train_it_per_s"] = (summary.get("speed") or {}).get("train_it_per_s")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
+    """Print the table of a sweep, then what went wrong."""
+    console = Console()
+    table = Table(title=f"Sweep {folder}", title_justify="left")
+    table.add_column("job", justify="right")
+    table.add_column("overrides", overflow="fold")
+    table.add_column("status")
+    for key in (*SCORES, "train it/s"):
+        table.add_column(key, justify="right")
+    for _, job in jobs.iterrows():
+        values = [job[key] for key in SCORES] + [job["train_it_per_s"]]
+        numbers = ["-" if pd.isna(value) else f"{value:.3f}" for value in values]
+        style = None if job["status"] == "finished" else "red"
+        table.add_row(str(job["job"]), job["overrides"], job["status"], *numbers, style=style)
+    console.print(table)
+    for _, job in jobs[jobs["status"] != "finished"].iterrows():
+        console.print(f"job {job['job']} {job['status']}: {job['error']}", markup=False, highlight=False)

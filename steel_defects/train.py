@@ -1,0 +1,198 @@
+"""Train a net, test it, and leave a run folder to look at.
+
+    python -m steel_defects.train encoder=efficientnet-b1                          the paper's protocol on Severstal
+    python -m steel_defects.train data=synthetic encoder=efficientnet-lite0        nothing to download
+    python -m steel_defects.train data.root=/data/steel recipe=strong seed=2       your folder, our recipe
+    python -m steel_defects.train --multirun encoder=resnet101,densenet201,efficientnet-b1
+    python -m steel_defects.train --multirun experiment=paper/baseline,paper/resnet101 seed=1,2
+    python -m steel_defects.train resume=outputs/2026-01-31/12-00-00-000000        go on where it stopped
+
+Groups and keys are in conf/; `--help` lists them. The run folder is described in steel_defects/runs.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import time
+import traceback
+from pathlib import Path
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from steel_defects import CONF_DIR
+from steel_defects.console import print_scores, quiet_libraries, stop
+from steel_defects.data.datamodule import StripDataModule
+from steel_defects.errors import DataFaults, UserError
+from steel_defects.loggers import MaskLogger, Wandb
+from steel_defects.models.module import SegmentationModule
+from steel_defects.models.weights import load_encoder_weights
+from steel_defects.results import draw_figures, summarise, write_per_image
+from steel_defects.resume import resumed_settings, run_dir
+from steel_defects.runs import RunFolder, write_faults
+from steel_defects.trainer import build_trainer, device_name
+
+log = logging.getLogger(__name__)
+
+OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
+
+
+@hydra.main(config_path=CONF_DIR, config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> float | None:
+    """One job. Whatever goes wrong is recorded in its folder; in a sweep, the other jobs go on."""
+    job = HydraConfig.get()
+    folder = RunFolder(job.runtime.output_dir)
+    sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    try:
+        settings = read_settings(cfg, job.overrides.task, sweep)
+        run = RunFolder(Path(cfg.resume).absolute()) if cfg.resume else folder
+        return train(settings, run, sweep)["test"]["miou"]
+    except Exception as error:
+        expected = isinstance(error, UserError)
+        if isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        folder.write_summary(
+            {
+                "status": "failed",
+                "system": cfg.get("system"),
+                "error": str(error) if expected else f"{type(error).__name__}: {error}",
+                "traceback": None if expected else traceback.format_exc(),
+            }
+        )
+        if sweep is None:
+            if not expected:
+                raise
+            stop(error)
+        log.error("Job %d failed: %s", job.job.num, error, exc_info=None if expected else error)
+        return None
+    finally:
+        gc.collect()  # what a failed job leaves in memory is not to fail the next
+        torch.cuda.empty_cache()
+
+
+def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> dict:
+    """The composed configuration as plain values, checked for what cannot go together."""
+    if cfg.resume:
+        if sweep:
+            raise UserError("resume goes on with one run; start it without --multirun")
+        return resumed_settings(cfg, overrides)
+    try:
+        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"A setting has no value yet: {error}") from error
+    if sweep and settings["trainer"]["strategy"] != "auto":
+        # A process that Lightning starts would repeat --multirun with all its jobs.
+        raise UserError(
+            f"trainer.strategy={settings['trainer']['strategy']} starts processes of its own, which cannot be a job of "
+            "a --multirun. Give each job one device (trainer=auto), or start the jobs one by one."
+        )
+    return settings
+
+
+def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
+    """Train and test one net.
+
+    Args:
+        settings: conf/train.yaml, composed, as plain values.
+        run: where to write; a `last.ckpt` in it is gone on from.
+        sweep: name of the sweep this run belongs to.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    quiet_libraries()
+    started = time.perf_counter()
+    pl.seed_everything(settings["seed"], verbose=False)
+    recipe = settings["recipe"]
+
+    data = StripDataModule(
+        **settings["data"], batch_size=recipe["batch_size"], augment=recipe["augment"], seed=settings["seed"]
+    )
+    data.prepare_data()
+    data.setup()
+    write_data_record(run, data)
+
+    resume = run.last if run.last.is_file() else None
+    encoder = settings["encoder"]
+    net = settings["model"] | {"encoder_name": encoder["name"], "mean": encoder["mean"], "std": encoder["std"]}
+    module = SegmentationModule(net, data.classes, data.size, recipe, settings["seed"])
+    if resume is None:
+        load_encoder_weights(module.net.encoder, encoder["name"], encoder["weights"])
+    if settings["trainer"]["channels_last"]:
+        module.net.to(memory_format=torch.channels_last)
+
+    trainer = build_trainer(settings["trainer"], recipe["epochs"], run)
+    announce(settings, data, module, trainer, run)
+    with contextlib.ExitStack() as stack:
+        if settings["logger"]["kind"] == "wandb":
+            options = settings["logger"]
+            trainer.logger = stack.enter_context(Wandb(options, run.path, settings["system"], sweep, settings))
+            trainer.callbacks.append(MaskLogger(data.classes, options["num_images"], options["every_n_epochs"]))
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
+
+    summary = summarise(settings, run, data, module, trainer) | {"seconds": time.perf_counter() - started}
+    if trainer.is_global_zero:
+        rows = write_per_image(run, data, module)
+        if settings["figures"]:
+            draw_figures(run, data, module, rows)
+        run.write_summary(summary)
+        show(summary, run)
+    return summary
+
+
+def write_data_record(run: RunFolder, data: StripDataModule) -> None:
+    """Leave in the run folder which image went where, and say what the user should know about the data."""
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    data.write_split(run.split)
+    if data.catalog.skipped:
+        write_faults(run.skipped, data.catalog.skipped)
+        log.warning("%d unreadable images were left out, see %s", len(data.catalog.skipped), run.skipped)
+    for part in ("train", "val", "test"):
+        if absent := data.absent_classes(part):
+            log.warning("No image of the %s split has %s", part, ", ".join(absent))
+
+
+def announce(
+    settings: dict, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer, run: RunFolder
+) -> None:
+    """Say what is about to be trained, on what."""
+    counts = "/".join(str(len(data.samples(part))) for part in ("train", "val", "test"))
+    parameters = sum(p.numel() for p in module.net.parameters()) / 1e6
+    height, width = data.size
+    lines = {
+        "data": f"{data.name}: {counts} images to train/validate/test on, at {height}x{width}",
+        "net": f"{settings['system']}: {settings['model']['architecture']} on {settings['encoder']['name']}, "
+        f"{parameters:.1f} M parameters, weights {settings['encoder']['weights']}",
+        "recipe": f"{settings['recipe']['name']}: {settings['recipe']['epochs']} epochs of "
+        f"{len(data.samples('train')) // data.batch_size} batches of {data.batch_size}",
+        "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
+        f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, {torch.get_num_threads()} threads",
+        "run": str(run.path),
+    }
+    for key, value in lines.items():
+        log.info("%-7s %s", key, value)
+
+
+def show(summary: dict, run: RunFolder) -> None:
+    """Print the scores, and where the rest is."""
+    test = summary["test"]
+    resized = {key: value for key, value in test.items() if not key.startswith("native_")}
+    native = {key: test[f"native_{key}"] for key in resized}
+    height, width = summary["data"]["size"]
+    heading = f"Test scores of {summary['system']} on {summary['data']['name']} (best of {summary['epochs']} epochs: "
+    print_scores(f"{heading}{summary['best_epoch']})", {f"{height}x{width}": resized, "native size": native})
+    log.info("Run folder: %s", run.path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The Lightning Trainer of a run: device, precision, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.accelerators import CUDAAccelerator
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from steel_defects.errors import UserError
+from steel_defects.runs import HistoryWriter, RunFolder
+
+
+def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
+    """Build the Trainer.
+
+    Args:
+        settings: as conf/trainer/*.yaml.
+        epochs: to train.
+        run: where checkpoints and history go.
+
+    Raises:
+        UserError: where the machine lacks the device, or the precision does not go with it.
+    """
+    accelerator = settings["accelerator"]
+    if accelerator == "auto":
+        accelerator = "gpu" if CUDAAccelerator.is_available() else "cpu"
+    callbacks: list[Callback] = [
+        HistoryWriter(run.history),
+        FirstCheckpoint(run),
+        ModelCheckpoint(
+            dirpath=run.checkpoints, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
+        ),
+        # Saved after the history row: a run that is killed in between drops the row and trains that epoch again.
+        ModelCheckpoint(
+            dirpath=run.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        ),
+    ]
+    if settings["early_stopping"]:
+        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"]))
+    if settings["progress"]:
+        callbacks.append(TQDMProgressBar(leave=False))
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=settings["devices"],
+            num_nodes=settings["num_nodes"],
+            strategy=settings["strategy"],
+            precision=_precision(settings["precision"], accelerator),
+            sync_batchnorm=accelerator == "gpu" and settings["strategy"] != "auto",
+            max_epochs=epochs,
+            gradient_clip_val=settings["gradient_clip_val"],
+            accumulate_grad_batches=settings["accumulate_grad_batches"],
+            deterministic=settings["deterministic"],
+            callbacks=callbacks,
+            enable_progress_bar=settings["progress"],
+            enable_model_summary=False,
+            logger=False,
+            num_sanity_val_steps=0,
+            default_root_dir=run.path,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _precision(precision: str, accelerator: str) -> str:
+    if precision == "auto":
+        return "16-mixed" if accelerator == "gpu" else "32-true"
+    if precision in ("16-mixed", "16-true") and accelerator == "cpu":
+        # Lightning would turn it into bf16 by itself.
+        raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
+    return str(precision)
+
+
+class FirstCheckpoint(Callback):
+    """Writes `last.ckpt` before the first step, so that a run stopped in its first epoch can go on, too."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(self.run.last)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself, e.g. `Tesla P100` or the CPU's model."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as lines:  # noqa: PTH123 (a Linux pseudo-file)
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        import platform
+
+        return platform.processor() or platform.machine()
