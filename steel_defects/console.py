@@ -17,7 +17,9 @@ def quiet_libraries() -> None:
     """Silence what libraries say that a user cannot act on; what they can, the commands say themselves."""
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     for message in (
+        ".*treespec, LeafSpec.*is deprecated.*",  # between Lightning and torch
         ".*does not have many workers.*",
         ".*The number of training batches.*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",

@@ -151,7 +151,8 @@ def _jaccard(confusions: np.ndarray, num_classes: int) -> np.ndarray:
     the background; so the background stays in and absent classes are marked here.
     """
     total = torch.as_tensor(np.asarray(confusions).sum(axis=0))
-    metric = MulticlassJaccardIndex(num_classes + 1, average="none")
+    # The total is complete: to gather it again would hang where one process asks, and fail where NCCL cannot take it.
+    metric = MulticlassJaccardIndex(num_classes + 1, average="none", sync_on_compute=False)
     metric.update(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))  # so that it may compute
     metric.confmat = total
     index = metric.compute().double().numpy()[1:]

@@ -25,6 +25,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from steel_defects import CONF_DIR
 from steel_defects.console import print_scores, quiet_libraries, stop
@@ -137,7 +138,11 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
             options = settings["logger"]
             trainer.logger = stack.enter_context(Wandb(options, run.path, settings["system"], sweep, settings))
             trainer.callbacks.append(MaskLogger(data.classes, options["num_images"], options["every_n_epochs"]))
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            log.warning("Stopped. To go on: python -m steel_defects.train resume=%s", run.path)
+            raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
     summary = summarise(settings, run, data, module, trainer) | {"seconds": time.perf_counter() - started}
@@ -150,6 +155,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
     return summary
 
 
+@rank_zero_only
 def write_data_record(run: RunFolder, data: StripDataModule) -> None:
     """Leave in the run folder which image went where, and say what the user should know about the data."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -162,6 +168,7 @@ def write_data_record(run: RunFolder, data: StripDataModule) -> None:
             log.warning("No image of the %s split has %s", part, ", ".join(absent))
 
 
+@rank_zero_only
 def announce(
     settings: dict, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer, run: RunFolder
 ) -> None:

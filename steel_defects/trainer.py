@@ -40,7 +40,8 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         ),
     ]
     if settings["early_stopping"]:
-        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"]))
+        # Without a defect in the validation split the score is NaN, which is no reason to stop.
+        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
     if settings["progress"]:
         callbacks.append(TQDMProgressBar(leave=False))
     try:

@@ -48,10 +48,14 @@ def resize(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[
     """Bring image and mask, uint8 [H, W], to `size` (height, width); the mask keeps its class indices."""
     height, width = size
     if image.shape != (height, width):
-        # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels.
-        shrinks = image.shape[0] * image.shape[1] > height * width
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels. OpenCV averages
+        # only where neither side grows, so sides are shrunk first and then grown.
+        shrunk = min(image.shape[0], height), min(image.shape[1], width)
+        if image.shape != shrunk:
+            image = cv2.resize(image, shrunk[::-1], interpolation=cv2.INTER_AREA)
+        if image.shape != (height, width):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return image, mask
 
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from rich.progress import track
+from tqdm import tqdm
 
 # Thumbnails: re-encoded at quality 50 the worst of 919 real images still has 0.85 with its original. Of the 404,550
 # pairs of 900 real squares of steel, eight orientations each, 12 exceed 0.6 that are no twins.
@@ -86,7 +86,7 @@ def find_twins(
         digests: N hashes of the decoded grey pixels.
         read: gives the grey image of an index as uint8 [H, W]; called for candidates only.
         threshold: least correlation of twins, 0 to 1.
-        progress: show a progress bar.
+        progress: show a bar, if the output is a terminal.
 
     Returns:
         Pairs sorted by `first` and `second`: not every pair of a group, but enough to connect each group.
@@ -113,7 +113,7 @@ def find_twins(
     parents = list(range(len(sizes)))
     signatures = _thumbnail_signatures(thumbnails, sizes)
     blocks = _blocks(sizes, np.array(list(seen.values()), int))
-    for images in track(blocks, "Looking for twins", disable=not progress):
+    for images in tqdm(blocks, "Looking for twins", unit="block", disable=None if progress else True):
         square = sizes[images[0], 0] == sizes[images[0], 1]
         for i, candidates in _lookalikes(images, signatures[images], square):
             for j in candidates:

@@ -42,9 +42,7 @@ class SegmentationNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Grey uint8 [B, 1, H, W] to logits [B, C + 1, H, W]; channel 0 is the background."""
-        x = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
-        # Broadcasting one channel over three leaves strides that are not channels_last even where the weights are.
-        return self.body(x.contiguous(memory_format=torch.channels_last))
+        return self.body((image.to(self.mean.dtype) / 255 - self.mean) / self.std)
 
 
 def build_net(
@@ -97,4 +95,7 @@ def build_net(
         raise UserError(
             f"encoder.name={encoder_name} cannot be built at output stride {output_stride}: {error}"
         ) from error
+    for unused in ("_conv_head", "_bn1"):  # SMP's EfficientNets keep them; DDP would wait for their gradients
+        if hasattr(body.encoder, unused):
+            getattr(body.encoder, unused).requires_grad_(False)
     return SegmentationNet(body, mean, std)

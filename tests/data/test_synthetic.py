@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steel_defects.data import synthetic
+from steel_defects.data import synthetic, synthetic_strip
 from steel_defects.data.rle import decode
 from steel_defects.data.synthetic import allocate, draw_strip, write_synthetic
 from steel_defects.errors import UserError
@@ -50,8 +50,10 @@ def test_each_class_asked_for_is_present_and_no_other(size):
 
 
 def test_a_class_that_finds_no_room_is_drawn_nonetheless(monkeypatch):
-    place = synthetic._Strip.place
-    monkeypatch.setattr(synthetic._Strip, "place", lambda self, c, *rest: None if c == 2 else place(self, c, *rest))
+    place = synthetic_strip._Strip.place
+    monkeypatch.setattr(
+        synthetic_strip._Strip, "place", lambda self, c, *rest: None if c == 2 else place(self, c, *rest)
+    )
     mask = draw_strip(0, 0, [1, 2, 3])[1]
     assert set(np.unique(mask).tolist()) == {0, 1, 2, 3}
 

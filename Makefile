@@ -1,0 +1,28 @@
+# Everything runs in .venv, which `setup` makes; `demo` and `test` call it by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/' | expand -t 14
+
+setup: .venv/installed  ## create .venv and install the project into it
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install torch torchvision
+	$(BIN)/python -m pip install --editable '.[demo,dev]'
+	touch $@
+
+demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the results
+	$(BIN)/python -m steel_defects.train experiment=demo
+
+test: lint  ## lint, then run all tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
