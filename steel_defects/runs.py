@@ -14,6 +14,7 @@ figures/*.png
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ import pandas as pd
 import pytorch_lightning as pl
 
 from steel_defects.errors import Fault, UserError
+
+log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -119,6 +122,17 @@ class HistoryWriter(pl.Callback):
         row["iterations_per_second"] = trainer.num_training_batches / train_seconds
         old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
         self._write(pd.concat([old, pd.DataFrame([row])], ignore_index=True))
+        self._say(trainer, row)
+
+    def _say(self, trainer: pl.Trainer, row: Mapping) -> None:
+        line = (
+            f"epoch {row['epoch'] + 1}/{trainer.max_epochs}: loss {row['train/loss']:.3f}, "
+            f"validation loss {row['val/loss']:.3f}, miou {row['val/miou']:.3f}, {row['train_seconds']:.0f} s"
+        )
+        if trainer.progress_bar_callback is not None:
+            trainer.progress_bar_callback.print(line)  # above the bar, not into it
+        else:
+            log.info(line)
 
     def _write(self, rows: pd.DataFrame) -> None:
         partial = self.path.with_suffix(".partial")

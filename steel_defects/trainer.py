@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import pytorch_lightning as pl
@@ -42,7 +43,8 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
     if settings["early_stopping"]:
         # Without a defect in the validation split the score is NaN, which is no reason to stop.
         callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
-    if settings["progress"]:
+    progress = settings["progress"] and sys.stderr.isatty()  # in a log file, a line an epoch says enough
+    if progress:
         callbacks.append(TQDMProgressBar(leave=False))
     try:
         return pl.Trainer(
@@ -57,7 +59,7 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
             accumulate_grad_batches=settings["accumulate_grad_batches"],
             deterministic=settings["deterministic"],
             callbacks=callbacks,
-            enable_progress_bar=settings["progress"],
+            enable_progress_bar=progress,
             enable_model_summary=False,
             logger=False,
             num_sanity_val_steps=0,

@@ -1,4 +1,4 @@
-"""Reading `train.csv` in either of Kaggle's layouts, and drawing its labels."""
+"""Reading `train.csv` in either of Kaggle's layouts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from steel_defects.data import rle as rle_code
 from steel_defects.errors import Fault
@@ -105,27 +103,6 @@ def read_annotations(csv_path: Path, num_classes: int) -> tuple[Annotations, lis
         except (_RowError, rle_code.RLEError) as error:
             faults.append(Fault(Path(csv_path).name, str(error), row))
     return found, faults
-
-
-def label_mask(rles: Mapping[int, str], height: int, width: int) -> np.ndarray:
-    """Draw the labels of one image.
-
-    Args:
-        rles: class (1 to 255) -> run-length encoding. Where classes overlap, the highest is drawn.
-        height, width: size of the image in pixels.
-
-    Returns:
-        uint8 [height, width]: 0 background, c where class c is.
-
-    Raises:
-        RLEError: where an encoding is malformed or does not fit.
-    """
-    pixels = np.zeros(height * width, np.uint8)
-    for class_id in sorted(rles):
-        starts, ends = rle_code.parse(rles[class_id], (height, width))
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            pixels[start:end] = class_id
-    return np.ascontiguousarray(pixels.reshape(width, height).T)
 
 
 def _read_text(path: Path) -> str:

@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from steel_defects.data import rle as rle_code
-from steel_defects.data.annotations import Annotations, Label, label_mask, read_annotations
+from steel_defects.data.annotations import Annotations, read_annotations
 from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all
+from steel_defects.data.labels import label_faults, label_mask
+from steel_defects.data.rle import canonical
 from steel_defects.errors import DataFaults, Fault, UserError
 
 
@@ -141,7 +141,7 @@ def load_catalog(
             looks[image_id] = look
     for image_id, labels in annotations.rows.items():
         size = looks[image_id].size if image_id in looks else image_size
-        faults += [Fault(csv, message, row) for row, message in _label_faults(image_id, labels, size)]
+        faults += [Fault(csv, message, row) for row, message in label_faults(image_id, labels, size)]
 
     faults.sort(key=lambda fault: (fault.file, fault.row or 0))
     skippable = [fault for fault in faults if fault.image is not None]
@@ -156,7 +156,7 @@ def load_catalog(
             image_id,
             paths[image_id],
             *look.size,
-            {c: _canonical(label.rle) for c, label in sorted(annotations.rows.get(image_id, {}).items())},
+            {c: canonical(label.rle) for c, label in sorted(annotations.rows.get(image_id, {}).items())},
         )
         for image_id, look in sorted(looks.items())
     ]
@@ -189,42 +189,6 @@ def _wrong_size(size: tuple[int, int], expected: Sequence[int] | None) -> str:
         f"is {size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size); "
         "mend the file, or set data.image_size=null to accept any size"
     )
-
-
-def _label_faults(image_id: str, labels: dict[int, Label], size: Sequence[int] | None) -> Iterator[tuple[int, str]]:
-    """Rows and messages where labels leave the image (if its size is known), or where two classes overlap."""
-    runs = {}
-    for class_id, label in labels.items():
-        runs[class_id] = rle_code.parse(label.rle)
-        if size is not None:
-            try:
-                rle_code.parse(label.rle, (size[0], size[1]))
-            except rle_code.RLEError as error:
-                yield label.row, f"image {image_id}, class {class_id}: {error}"
-    by_row = sorted(labels, key=lambda class_id: labels[class_id].row)
-    for first, second in combinations(by_row, 2):
-        if shared := _shared_pixels(runs[first], runs[second]):
-            pixels = f"{shared} pixel{'s' if shared > 1 else ''}"
-            earlier = f"class {first} (row {labels[first].row})"
-            yield labels[second].row, f"image {image_id}: class {second} overlaps {earlier} in {pixels}"
-
-
-def _shared_pixels(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> int:
-    """Pixels in both of two lists of runs, each sorted and free of overlap: where the depth of runs is two."""
-    edges = np.concatenate([a[0], b[0], a[1], b[1]])
-    steps = np.repeat([1, -1], [len(a[0]) + len(b[0]), len(a[1]) + len(b[1])])
-    order = np.argsort(edges, kind="stable")
-    depth = np.cumsum(steps[order])
-    return int(np.diff(edges[order])[depth[:-1] == 2].sum())
-
-
-def _canonical(code: str) -> str:
-    """The same pixels with touching runs joined and single spaces."""
-    starts, ends = rle_code.parse(code)
-    first = np.concatenate([[True], starts[1:] != ends[:-1]])
-    last = np.concatenate([first[1:], [True]])
-    starts, ends = starts[first], ends[last]
-    return " ".join(map(str, np.stack([starts + 1, ends - starts], axis=1).ravel().tolist()))
 
 
 def _data_hash(samples: list[Sample], digests: list[str]) -> str:

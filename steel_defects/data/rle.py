@@ -133,5 +133,23 @@ def encode(mask: np.ndarray) -> str:
     inside = np.zeros(mask.size + 2, np.int8)
     inside[1:-1] = (mask != 0).ravel(order="F")
     edges = np.flatnonzero(np.diff(inside))
-    runs = np.stack([edges[::2] + 1, edges[1::2] - edges[::2]], axis=1)
-    return " ".join(map(str, runs.ravel().tolist()))
+    return _join(edges[::2], edges[1::2])
+
+
+def canonical(rle: str) -> str:
+    """The same pixels with touching runs joined and single spaces, without drawing them.
+
+    Raises:
+        RLEError: where the encoding is malformed.
+
+    Example:
+        >>> canonical("1 2  3 4")
+        '1 6'
+    """
+    starts, ends = parse(rle)
+    apart = starts[1:] != ends[:-1]
+    return _join(np.concatenate([starts[:1], starts[1:][apart]]), np.concatenate([ends[:-1][apart], ends[-1:]]))
+
+
+def _join(starts: np.ndarray, ends: np.ndarray) -> str:
+    return " ".join(map(str, np.stack([starts + 1, ends - starts], axis=1).ravel().tolist()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import torch
@@ -43,7 +44,8 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str | None) -> 
     else:
         state, source = _fetch_imagenet(name), "ImageNet"
     own = encoder.state_dict()
-    missing = sorted(own.keys() - state.keys())
+    # Files older than PyTorch 0.4.1 lack batch norm's count of batches, which nothing here reads.
+    missing = sorted(key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked"))
     wrong = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
     if missing or wrong:
         raise UserError(
@@ -51,7 +53,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str | None) -> 
             f"{len(missing)} tensors missing{_some(missing)}, {len(wrong)} of another shape{_some(wrong)}"
         )
     # What is left over belongs to the classifier that the encoder does without.
-    encoder.load_state_dict({key: state[key] for key in own})
+    encoder.load_state_dict({key: state.get(key, own[key]) for key in own})
 
 
 def _some(keys: list[str]) -> str:
@@ -91,7 +93,8 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     if len(prefixes) == 1:
         prefix = prefixes.pop()
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return state
+    # torchvision's DenseNet files have norm.1 for norm1.
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): value for key, value in state.items()}
 
 
 def _read_lite0(encoder: nn.Module) -> dict[str, torch.Tensor]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steel_defects.data.annotations import label_mask, read_annotations
+from steel_defects.data.annotations import read_annotations
+from steel_defects.data.labels import label_mask
 from steel_defects.data.rle import RLEError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"

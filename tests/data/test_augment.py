@@ -102,7 +102,7 @@ def test_clean_samples_have_a_probability_of_their_own(settings, clean, defectiv
 
 
 def test_operations_are_mixed_by_their_weights():
-    """Told by their outcome: a crop keeps the raw pixels, a flip turns the resized ones over, a rotation does neither."""
+    """Told by their outcome: a crop keeps raw pixels, a flip turns the resized ones over, a rotation does neither."""
     weights = {"crop": 2, "vertical_flip": 5, "rotation": 3, "horizontal_flip": 0}
     augment = Augment((16, 16), SHARES, weights, gate=1.0)
     image = noise(0, (16, 40))
@@ -153,6 +153,7 @@ def test_image_and_mask_move_together(name, raw):
         assert set(np.unique(out_mask)) <= {0, 1, 2, 3, 4}
         around = np.ones((7, 7), np.uint8)
         inside = cv2.erode(out_mask, around) == cv2.dilate(out_mask, around)
+        inside[:4] = inside[-4:] = inside[:, :4] = inside[:, -4:] = False  # a seam may lie just beyond the rim
         assert inside.mean() > 0.03, "too little is left to compare"
         off = np.abs(out.astype(int) - out_mask.astype(int) * 60)
         assert off[inside].max() <= 1

@@ -82,7 +82,7 @@ def test_parts_are_disjoint_and_complete(strips):
     data = ready(strips)
     parts = {part: [sample.image_id for sample in data.samples(part)] for part in ("train", "val", "test")}
     assert [len(parts[part]) for part in ("train", "val", "test")] == [32, 4, 4]
-    assert sorted(sum(parts.values(), [])) == [path.name for path in images(strips)]
+    assert sorted(name for names in parts.values() for name in names) == [path.name for path in images(strips)]
     assert data.absent_classes("train") == []
     for part in ("val", "test"):
         present = {c for sample in data.samples(part) for c in sample.classes}
@@ -195,7 +195,7 @@ def test_a_batch_may_hold_all_training_images(strips):
 
 def test_a_set_too_small(tmp_path):
     settings = {"num_images": 2, "seed": 0, "size": (64, 64)}
-    with pytest.raises(UserError, match="The split leaves no image for .*: 2 images at data.split.fractions="):
+    with pytest.raises(UserError, match=r"The split leaves no image for .*: 2 images at data\.split\.fractions="):
         ready(tmp_path / "small", synthetic=settings, batch_size=2)
 
 

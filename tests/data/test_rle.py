@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
-from steel_defects.data.rle import RLEError, decode, encode, parse
+from steel_defects.data.rle import RLEError, canonical, decode, encode, parse
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini" / "train.csv"
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in pycocotools
@@ -76,7 +76,9 @@ def test_split_runs_become_canonical(mask, data):
     for start, length in numbers_of(encode(mask)).tolist():
         cut = data.draw(st.integers(0, length - 1))
         split += [start, cut, start + cut, length - cut] if cut else [start, length]
-    assert encode(decode(" ".join(map(str, split)), *mask.shape)) == encode(mask)
+    code = " ".join(map(str, split))
+    assert encode(decode(code, *mask.shape)) == encode(mask)
+    assert canonical(code) == encode(mask)
 
 
 def test_counts_down_the_columns():
