@@ -50,9 +50,11 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
         if column in history:
             losses.plot(epochs, history[column], label=label, color=colour, marker=".")
     losses.set(title="Loss", xlabel="epoch", ylim=(0, None))
-    for column, label, colour in (("val/miou", "miou", PALETTE[2]), ("val/miou_all", "miou_all", PALETTE[0])):
+    for column, colour, style in (("val/miou", PALETTE[2], "-"), ("val/miou_all", PALETTE[0], "--")):
         if column in history:
-            ious.plot(epochs, history[column], label=label, color=colour, marker=".")
+            ious.plot(
+                epochs, history[column], label=column.removeprefix("val/"), color=colour, marker=".", linestyle=style
+            )
     ious.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
     for axes in (losses, ious):
         axes.grid(alpha=0.3)

@@ -68,8 +68,10 @@ def command(tiny_root):
     def run(cwd: Path, *overrides: str, tiny: bool = True, wait: bool = True):
         given = {override.split("=")[0] for override in overrides}
         shrink = [item for item in [*TINY, f"data.root={tiny_root}"] if tiny and item.split("=")[0] not in given]
+        flags = [word for word in overrides if word.startswith("--")]  # these come first
+        overrides = tuple(word for word in overrides if word not in flags)
         process = subprocess.Popen(
-            [sys.executable, "-m", "steel_defects.train", *shrink, *overrides],
+            [sys.executable, "-m", "steel_defects.train", *flags, *shrink, *overrides],
             cwd=cwd,
             env=os.environ | {"COLUMNS": "200"},
             stdout=subprocess.PIPE,

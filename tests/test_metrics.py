@@ -1,4 +1,4 @@
-"""Every score against references of its own: masks and loops, torchmetrics, SMP, scikit-learn; on one process and two."""
+"""Every score against other references (masks and loops, torchmetrics, SMP, scikit-learn), on one process and two."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def evaluate_on(rank: int, folder: str) -> None:
 
 def test_two_processes_score_as_one(tmp_path):
     context = mp.start_processes(evaluate_on, args=(str(tmp_path),), nprocs=2, join=False, start_method="spawn")
-    for _ in range(60):
+    for _ in range(120):
         if context.join(timeout=5):
             break
     else:

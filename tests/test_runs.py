@@ -112,13 +112,16 @@ def test_faults_as_a_table(tmp_path):
     assert (tmp_path / "none.csv").read_text() == "file,row,message\n"
 
 
-def trainer_at(epoch: int, lead: bool = True, **scores: float) -> SimpleNamespace:
+def trainer_at(epoch: int, lead: bool = True, bar: object = None, **scores: float) -> SimpleNamespace:
+    metrics = {"train/loss": 1.25, "val/loss": 1.0, "val/miou": 0.5} | {f"val/{k}": v for k, v in scores.items()}
     return SimpleNamespace(
+        max_epochs=5,
+        progress_bar_callback=bar,
         is_global_zero=lead,
         current_epoch=epoch,
         global_step=10 * (epoch + 1),
         optimizers=[SimpleNamespace(param_groups=[{"lr": 0.01 / (epoch + 1)}])],
-        callback_metrics={f"val/{name}": torch.tensor(value) for name, value in scores.items()},
+        callback_metrics={name: torch.tensor(value) for name, value in metrics.items()},
         num_training_batches=10,
     )
 
@@ -181,8 +184,8 @@ def test_a_score_that_comes_later_leaves_earlier_rows_empty(tmp_path):
     run = RunFolder(tmp_path)
     writer = HistoryWriter(run.history)
     train(writer, range(1), loss=1.0)
-    train(writer, range(1, 2), loss=0.5, miou=0.75)
-    rows = json.loads(run.read_history()[["epoch", "val/loss", "val/miou"]].to_json(orient="values"))
+    train(writer, range(1, 2), loss=0.5, dice=0.75)
+    rows = json.loads(run.read_history()[["epoch", "val/loss", "val/dice"]].to_json(orient="values"))
     assert rows == [[0, 1.0, None], [1, 0.5, 0.75]]
 
 
@@ -193,3 +196,23 @@ def test_only_the_leading_process_writes(tmp_path):
     train(HistoryWriter(path), range(2))
     HistoryWriter(path).on_train_start(trainer_at(0, lead=False), None)
     assert len(pd.read_csv(path)) == 2
+
+
+def test_a_line_an_epoch(tmp_path, monkeypatch, caplog):
+    """Through the progress bar where there is one, so as not to tear it; else in the log."""
+    printed = []
+    bar = SimpleNamespace(print=printed.append)
+    writer = HistoryWriter(tmp_path / "history.csv")
+    line = "epoch 3/5: loss 1.250, validation loss 1.000, miou 0.250, 7 s"
+    for trainer in (trainer_at(2, bar=bar, miou=0.25), trainer_at(2, miou=0.25)):
+        clock = iter([0.0, 7.0])
+        monkeypatch.setattr("steel_defects.runs.time.perf_counter", lambda clock=clock: next(clock))
+        with caplog.at_level("INFO", logger="steel_defects"):
+            writer.on_train_epoch_start(trainer, None)
+            writer.on_train_epoch_end(trainer, None)
+        monkeypatch.undo()
+        if trainer.progress_bar_callback:
+            assert printed == [line]
+            assert line not in caplog.messages
+    assert printed == [line]
+    assert line in caplog.messages

@@ -40,6 +40,12 @@ def randomise_statistics(module: nn.Module) -> None:
             nn.init.normal_(layer.bias, 0, 0.1, generator=generator)
 
 
+@pytest.fixture(scope="class")
+def net(request):
+    """One net for all tests of a class; each sets the mode that it needs."""
+    return request.cls.build()
+
+
 class NetTester:
     """What every net must do, whatever it is made of. A subclass names the net."""
 
@@ -47,14 +53,10 @@ class NetTester:
     encoder: str
     classes = 4
 
-    def build(self, seed: int = 0):
+    @classmethod
+    def build(cls, seed: int = 0):
         torch.manual_seed(seed)
-        return build_net(self.architecture, self.encoder, self.classes, mean=MEAN, std=STD)
-
-    @pytest.fixture(scope="class")
-    def net(self):
-        """One net for all tests of a class; each sets the mode that it needs."""
-        return self.build()
+        return build_net(cls.architecture, cls.encoder, cls.classes, mean=MEAN, std=STD)
 
     def test_learns_at_training_size(self, net):
         net.train()
