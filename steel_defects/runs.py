@@ -125,10 +125,9 @@ class HistoryWriter(pl.Callback):
         self._say(trainer, row)
 
     def _say(self, trainer: pl.Trainer, row: Mapping) -> None:
-        line = (
-            f"epoch {row['epoch'] + 1}/{trainer.max_epochs}: loss {row['train/loss']:.3f}, "
-            f"validation loss {row['val/loss']:.3f}, miou {row['val/miou']:.3f}, {row['train_seconds']:.0f} s"
-        )
+        shown = {"train/loss": "loss", "val/loss": "validation loss", "val/miou": "miou"}
+        values = ", ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if key in row)
+        line = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}: {values}, {row['train_seconds']:.0f} s"
         if trainer.progress_bar_callback is not None:
             trainer.progress_bar_callback.print(line)  # above the bar, not into it
         else:

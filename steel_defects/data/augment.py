@@ -103,7 +103,9 @@ class Augment:
     def _check(self, drawn: set[str], beside: set[str]) -> None:
         faults = [f"weights.{name}: not one of {', '.join(sorted(drawn))}" for name in self.weights.keys() - drawn]
         faults += [f"also.{name}: not one of {', '.join(sorted(beside))}" for name in self.also.keys() - beside]
-        faults += [f"weights.{name}={w}: below 0" for name, w in self.weights.items() if w < 0]
+        faults += [f"weights.{n}={w}: no number of 0 or more" for n, w in self.weights.items() if not 0 <= w < np.inf]
+        if not 0 <= self.rotation_limit <= 180:
+            faults.append(f"rotation_limit={self.rotation_limit}: it takes degrees, 0 to 180")
         probabilities = {"clean_prob": self.clean_prob, **{f"also.{name}": p for name, p in self.also.items()}}
         if self.gate != "class_weighted":
             probabilities["gate"] = self.gate

@@ -83,7 +83,7 @@ class StripDataModule(pl.LightningDataModule):
         """Check the data and split it, once for all stages."""
         if self.catalog is not None:
             return
-        self.catalog = load_catalog(
+        catalog = load_catalog(
             self.root,
             csv=self.csv,
             image_dir=self.image_dir,
@@ -92,39 +92,42 @@ class StripDataModule(pl.LightningDataModule):
             on_bad=self.on_bad,
             only_defective=self.only_defective,
         )
-        samples = self.catalog.samples
-        ids = [sample.image_id for sample in samples]
-        self.groups = self._find_groups()
+        ids = [sample.image_id for sample in catalog.samples]
+        pairs = find_twins(
+            catalog.thumbnails,
+            np.array([(sample.height, sample.width) for sample in catalog.samples]),
+            catalog.digests,
+            lambda i: read_grey(catalog.samples[i].path),
+        )
+        self.twins = [(ids[pair.first], ids[pair.second]) for pair in pairs]
+        self.groups = group(pairs, len(ids))
         if self.split["file"]:
-            self.parts = list(read_split(Path(self.split["file"]), ids))
+            self.parts = read_split(Path(self.split["file"]), ids)
         else:
-            class_sets = [sample.classes for sample in samples]
-            self.parts = list(make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"]))
+            class_sets = [sample.classes for sample in catalog.samples]
+            self.parts = make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"])
+        self._check_parts()
         self.split_hash = split_hash(ids, self.parts)
+        self.catalog = catalog
+
+    def _check_parts(self) -> None:
+        source = self.split["file"] or f"data.split.fractions={list(self.split['fractions'])}"
         empty = [part for part in PARTS if part not in self.parts]
         if empty:
             raise UserError(
-                f"The split leaves no image for {' and '.join(empty)}: {len(samples)} images at "
-                f"data.split.fractions={list(self.split['fractions'])}. Bring more images or other fractions."
+                f"The split leaves no image for {' and '.join(empty)}: {len(self.parts)} images by {source}. "
+                "Bring more images, or another split."
             )
-        train = len(self.samples("train"))
+        self._check_batch(processes=1)
+
+    def _check_batch(self, processes: int) -> None:
+        train = self.parts.count("train") // processes
         if train < self.batch_size or self.batch_size < 2:
             # Batch norm over the pooled 1x1 map needs two samples, and a short last batch is dropped.
             raise UserError(
-                f"recipe.batch_size={self.batch_size} with {train} training images: "
-                "it must be at least 2 and at most the number of training images"
+                f"recipe.batch_size={self.batch_size} with {train} training images for a process: "
+                "it must be at least 2, and no more than these"
             )
-
-    def _find_groups(self) -> np.ndarray:
-        samples = self.catalog.samples
-        pairs = find_twins(
-            self.catalog.thumbnails,
-            np.array([(sample.height, sample.width) for sample in samples]),
-            self.catalog.digests,
-            lambda i: read_grey(samples[i].path),
-        )
-        self.twins = [(samples[pair.first].image_id, samples[pair.second].image_id) for pair in pairs]
-        return group(pairs, len(samples))
 
     def samples(self, part: str) -> list[Sample]:
         """The samples of `train`, `val` or `test`, in the order of their `index`."""
@@ -141,6 +144,7 @@ class StripDataModule(pl.LightningDataModule):
         write_split(path, [s.image_id for s in samples], self.parts, [s.classes for s in samples], self.groups)
 
     def train_dataloader(self) -> DataLoader:
+        self._check_batch(self.trainer.world_size if self.trainer else 1)
         samples = self.samples("train")
         shares = class_shares([sample.classes for sample in samples], len(self.classes))
         augment = Augment(self.size, shares, seed=self.seed, **(self.augment or {"weights": {"crop": 1}, "gate": 0.0}))
@@ -169,10 +173,14 @@ class StripDataModule(pl.LightningDataModule):
 
 
 def _check_size(size: Sequence[int]) -> None:
-    if len(size) != 2 or any(int(side) != side or side < 16 or side % 16 for side in size):
-        raise UserError(f"data.size={list(size)}: height and width must be multiples of 16 (the net's output stride)")
+    sides = list(size) if isinstance(size, Sequence) else [size]
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= 16 and side % 16 == 0 for side in sides):
+        raise UserError(f"data.size={sides}: a height and a width, multiples of 16 (the net's output stride)")
 
 
 def _check_names(classes: Sequence[str]) -> None:
-    if not classes or len(set(classes)) != len(classes) or any(not name or "/" in name for name in classes):
-        raise UserError(f"data.classes={list(classes)}: one name for each class, all different, without slashes")
+    names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
+    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
+        raise UserError(
+            f"data.classes={classes}: a list with one name for each class, all different, in letters and without slashes"
+        )

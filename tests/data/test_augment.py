@@ -405,7 +405,7 @@ def test_all_bad_settings_are_told_at_once():
     for fault in (
         "weights.turn: not one of crop, horizontal_flip, rotation, vertical_flip",
         "weights.swirl: not one of",
-        "weights.crop=-1: below 0",
+        "weights.crop=-1: no number of 0 or more",
         "gate=1.5: a probability lies in 0..1 (or class_weighted)",
         "clean_prob=-0.1: a probability lies in 0..1\n",
         "also.zoom=3: a probability lies in 0..1",
@@ -424,6 +424,9 @@ def test_all_bad_settings_are_told_at_once():
         ({"gate": "class_wieghted"}, "gate=class_wieghted"),
         ({"gate": None}, "gate=None"),
         ({"clean_prob": float("nan")}, "clean_prob=nan"),
+        ({"weights": {"crop": float("nan")}}, "weights.crop=nan"),
+        ({"weights": {"crop": float("inf")}}, "weights.crop=inf"),
+        ({"rotation_limit": 200}, "rotation_limit=200"),
     ],
 )
 def test_a_bad_setting(settings, fault):
