@@ -1,0 +1,63 @@
+"""The installed package: it carries its configuration, runs from anywhere, and every module can be imported."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import steel_defects
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True
+    )
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_carries_the_configuration(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    shipped = {path.relative_to(ROOT / "conf").as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
+    assert {f"steel_defects/conf/{name}" for name in shipped} <= names
+    assert not any(name.startswith(("tests/", "conf/")) for name in names)
+
+
+def test_command_runs_from_the_wheel_in_any_directory(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    result = subprocess.run(
+        [sys.executable, "-m", "steel_defects.train", "encoder=efficientnet-lite0", "--cfg", "job"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "name: tu-tf_efficientnet_lite0" in result.stdout
+    where = subprocess.run(
+        [sys.executable, "-c", "import steel_defects; print(steel_defects.CONF_DIR)"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+    )
+    assert where.stdout.strip() == str(tmp_path / "site" / "steel_defects" / "conf")
+
+
+@pytest.mark.parametrize(
+    "name", [module.name for module in pkgutil.walk_packages(steel_defects.__path__, "steel_defects.")]
+)
+def test_every_module_imports_and_says_what_it_is(name):
+    module = __import__(name, fromlist=["_"])
+    assert module.__doc__
