@@ -24,7 +24,8 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.utilities import rank_zero_only
 
 from steel_defects import CONF_DIR
@@ -50,6 +51,7 @@ def main(cfg: DictConfig) -> float | None:
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
     sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    settings: dict = {}
     try:
         settings = read_settings(cfg, job.overrides.task, sweep)
         run = RunFolder(Path(cfg.resume).absolute()) if cfg.resume else folder
@@ -61,7 +63,7 @@ def main(cfg: DictConfig) -> float | None:
         folder.write_summary(
             {
                 "status": "failed",
-                "system": cfg.get("system"),
+                "system": settings.get("system"),
                 "error": str(error) if expected else f"{type(error).__name__}: {error}",
                 "traceback": None if expected else traceback.format_exc(),
             }
@@ -85,8 +87,8 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> d
         return resumed_settings(cfg, overrides)
     try:
         settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise UserError(f"A setting has no value yet: {error}") from error
+    except OmegaConfBaseException as error:  # encoder=any without a name, say
+        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
     if sweep and settings["trainer"]["strategy"] != "auto":
         # A process that Lightning starts would repeat --multirun with all its jobs.
         raise UserError(
@@ -134,7 +136,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
     trainer = build_trainer(settings["trainer"], recipe["epochs"], run)
     announce(settings, data, module, trainer, run)
     with contextlib.ExitStack() as stack:
-        if settings["logger"]["kind"] == "wandb":
+        if settings["logger"]["kind"] == "wandb" and rank_zero_only.rank == 0:
             options = settings["logger"]
             trainer.logger = stack.enter_context(Wandb(options, run.path, settings["system"], sweep, settings))
             trainer.callbacks.append(MaskLogger(data.classes, options["num_images"], options["every_n_epochs"]))

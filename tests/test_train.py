@@ -165,6 +165,17 @@ def test_processes_of_its_own_are_refused_in_a_sweep():
     assert read_settings(cfg, [], sweep=None)["trainer"]["strategy"] == "ddp"
 
 
+def test_a_setting_without_value():
+    from hydra import compose, initialize_config_dir
+
+    from steel_defects import CONF_DIR
+
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        cfg = compose("train", ["encoder=any"])
+    with pytest.raises(UserError, match=r"A setting has no value: .*encoder\.name"):
+        read_settings(cfg, [], sweep=None)
+
+
 def test_user_mistake_on_the_command_line(command, tmp_path):
     result = command(tmp_path, "data=severstal", f"data.root={tmp_path}/nowhere", tiny=False)
     assert result.returncode == 2

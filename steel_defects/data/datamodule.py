@@ -181,6 +181,4 @@ def _check_size(size: Sequence[int]) -> None:
 def _check_names(classes: Sequence[str]) -> None:
     names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
-        raise UserError(
-            f"data.classes={classes}: a list with one name for each class, all different, without slashes"
-        )
+        raise UserError(f"data.classes={classes}: a list with one name for each class, all different, without slashes")
