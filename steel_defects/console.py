@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from steel_defects.errors import UserError
@@ -45,7 +46,7 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) 
         title: above the table.
         columns: for each column its heading and its scores by key; all share their keys.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("score")
     for heading in columns:
         table.add_column(heading, justify="right")

@@ -49,7 +49,12 @@ class Wandb:
             config=dict(self.config),
             mode=mode,
         )
-        run = self.logger.experiment  # starts it
+        try:
+            run = self.logger.experiment  # starts it
+        except wandb.errors.Error as error:
+            raise UserError(
+                f"W&B: {error}. logger=csv does without it, logger.mode=offline without an account."
+            ) from error
         log.info("W&B: %s", run.url if mode == "online" else f"offline, upload with: wandb sync {Path(run.dir).parent}")
         return self.logger
 

@@ -11,13 +11,22 @@ from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
 
 # What may differ from the first start: where data lies and what the machine is like, not what is trained.
-_MAY_CHANGE = ("resume", "figures", "data.root", "data.num_workers", "trainer", "logger")
+_MAY_CHANGE = (
+    "resume",
+    "figures",
+    "data.root",
+    "data.num_workers",
+    "trainer.accelerator",
+    "trainer.precision",
+    "trainer.progress",
+    "logger",
+)
 
 
-def run_dir(resume: str | None, now: str) -> str:
+def run_dir(resume: object, now: str) -> str:
     """Hydra's output folder: a new run folder or, on resume, a place inside the old one for this start's log."""
-    if resume and RunFolder(resume).last.is_file():
-        return str(Path(resume) / "resumed" / now.replace("/", "_"))
+    if resume and RunFolder(str(resume)).last.is_file():
+        return str(Path(str(resume)) / "resumed" / now.replace("/", "_"))
     return f"outputs/{now}"
 
 
@@ -29,13 +38,13 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
         overrides: this start's, as typed.
 
     Returns:
-        The run's own settings, with its `split.csv`, and with this start's overrides of `data.root`,
-        `data.num_workers`, `trainer` and `logger`.
+        The run's own settings, with its `split.csv`, and with this start's overrides of where data lies, of device and
+        precision, and of the logger. Number of processes and accumulation stay: the schedule was planned with them.
 
     Raises:
         UserError: where there is nothing to go on with, or an override would make it another run.
     """
-    run = RunFolder(cfg.resume)
+    run = RunFolder(str(cfg.resume))
     missing = [path for path in (run.config, run.last, run.split) if not path.is_file()]
     if missing:
         raise UserError(

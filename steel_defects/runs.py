@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ class RunFolder:
     def write_summary(self, summary: Mapping) -> None:
         """Write `summary.json`; NaN becomes null, which is what JSON has for it."""
         text = json.dumps(_plain(summary), indent=2, allow_nan=False)
-        partial = self.summary.with_suffix(".partial")
+        partial = self.summary.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(text + "\n")
         partial.replace(self.summary)
 

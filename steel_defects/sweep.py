@@ -9,12 +9,14 @@ import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
 
 SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
+SHOWN = ("miou", "dice", "native_miou", "train_it_per_s")  # what fits on a terminal; sweep.csv has all
 
 
 class SweepTable(Callback):
@@ -23,6 +25,9 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
         folder = Path(config.hydra.sweep.dir)
         jobs = read_jobs(folder)
+        if jobs.empty:
+            print(f"No job of the sweep left anything in {folder}", file=sys.stderr)
+            sys.exit(1)
         jobs.to_csv(folder / "sweep.csv", index=False)
         print_jobs(jobs, folder)
         if (jobs["status"] != "finished").any():
@@ -32,10 +37,10 @@ class SweepTable(Callback):
 def read_jobs(folder: Path) -> pd.DataFrame:
     """One row a job: job, overrides, system, status, error, test scores, train speed."""
     rows = []
-    numbered = (path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
-    for path in sorted(numbered, key=lambda path: int(path.name)):
-        overrides = path / ".hydra" / "overrides.yaml"
-        row = {"job": int(path.name), "overrides": " ".join(OmegaConf.load(overrides)) if overrides.is_file() else ""}
+    for overrides in folder.rglob(".hydra/overrides.yaml"):  # wherever hydra.sweep.subdir puts the jobs
+        path = overrides.parent.parent
+        number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
+        row = {"job": number, "overrides": " ".join(OmegaConf.load(overrides))}
         try:
             summary = RunFolder(path).read_summary()
         except UserError as error:
@@ -45,23 +50,22 @@ def read_jobs(folder: Path) -> pd.DataFrame:
         row |= {key: test.get(key) for key in SCORES}
         row["train_it_per_s"] = (summary.get("speed") or {}).get("train_it_per_s")
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(sorted(rows, key=lambda row: row["job"]))
 
 
 def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     """Print the table of a sweep, then what went wrong."""
     console = Console()
-    table = Table(title=f"Sweep {folder}", title_justify="left")
+    table = Table(title=escape(f"Sweep {folder}"), title_justify="left")
     table.add_column("job", justify="right")
-    table.add_column("overrides", overflow="fold")
+    table.add_column("overrides", overflow="fold", min_width=20)
     table.add_column("status")
-    for key in (*SCORES, "train it/s"):
+    for key in SHOWN:
         table.add_column(key, justify="right")
     for _, job in jobs.iterrows():
-        values = [job[key] for key in SCORES] + [job["train_it_per_s"]]
-        numbers = ["-" if pd.isna(value) else f"{value:.3f}" for value in values]
+        numbers = ["-" if pd.isna(job[key]) else f"{job[key]:.3f}" for key in SHOWN]
         style = None if job["status"] == "finished" else "red"
-        table.add_row(str(job["job"]), job["overrides"], job["status"], *numbers, style=style)
+        table.add_row(str(job["job"]), escape(job["overrides"]), job["status"], *numbers, style=style)
     console.print(table)
     for _, job in jobs[jobs["status"] != "finished"].iterrows():
         console.print(f"job {job['job']} {job['status']}: {job['error']}", markup=False, highlight=False)

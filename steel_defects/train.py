@@ -13,8 +13,10 @@ Groups and keys are in conf/; `--help` lists them. The run folder is described i
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
+import shlex
 import time
 import traceback
 from pathlib import Path
@@ -27,6 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.utilities import rank_zero_only
+from timm.layers import convert_sync_batchnorm
 
 from steel_defects import CONF_DIR
 from steel_defects.console import print_scores, quiet_libraries, stop
@@ -54,7 +57,12 @@ def main(cfg: DictConfig) -> float | None:
     settings: dict = {}
     try:
         settings = read_settings(cfg, job.overrides.task, sweep)
-        run = RunFolder(Path(cfg.resume).absolute()) if cfg.resume else folder
+        run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
+        if not cfg.resume and run.last.is_file():
+            raise UserError(
+                f"{run.path} holds a run already: resume={run.path} goes on with it, another folder "
+                "(hydra.run.dir, or hydra.sweep.dir of a sweep) starts afresh"
+            )
         return train(settings, run, sweep)["test"]["miou"]
     except Exception as error:
         expected = isinstance(error, UserError)
@@ -89,11 +97,12 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> d
         settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:  # encoder=any without a name, say
         raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
-    if sweep and settings["trainer"]["strategy"] != "auto":
+    trainer = settings["trainer"]
+    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1"):
         # A process that Lightning starts would repeat --multirun with all its jobs.
         raise UserError(
-            f"trainer.strategy={settings['trainer']['strategy']} starts processes of its own, which cannot be a job of "
-            "a --multirun. Give each job one device (trainer=auto), or start the jobs one by one."
+            f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
+            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto), or start them singly."
         )
     return settings
 
@@ -113,6 +122,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         UserError: for what the user can mend.
     """
     quiet_libraries()
+    check_numbers(settings)
     started = time.perf_counter()
     pl.seed_everything(settings["seed"], verbose=False)
     recipe = settings["recipe"]
@@ -130,10 +140,13 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
     module = SegmentationModule(net, data.classes, data.size, recipe, settings["seed"])
     if resume is None:
         load_encoder_weights(module.net.encoder, encoder["name"], encoder["weights"])
-    if settings["trainer"]["channels_last"]:
-        module.net.to(memory_format=torch.channels_last)
 
     trainer = build_trainer(settings["trainer"], recipe["epochs"], run)
+    if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
+        # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
+        module.net = convert_sync_batchnorm(module.net)
+    if settings["trainer"]["channels_last"]:
+        module.net.to(memory_format=torch.channels_last)
     announce(settings, data, module, trainer, run)
     with contextlib.ExitStack() as stack:
         if settings["logger"]["kind"] == "wandb" and rank_zero_only.rank == 0:
@@ -143,7 +156,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
-            log.warning("Stopped. To go on: python -m steel_defects.train resume=%s", run.path)
+            log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
@@ -155,6 +168,27 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         run.write_summary(summary)
         show(summary, run)
     return summary
+
+
+def check_numbers(settings: dict) -> None:
+    """Refuse, all at once, counts that are none; what libraries say of them later is hard to trace back."""
+    least = {
+        "seed": 0,
+        "recipe.epochs": 1,
+        "recipe.batch_size": 2,
+        "data.num_workers": 0,
+        "data.split.seed": 0,
+        "trainer.accumulate_grad_batches": 1,
+    }
+    if settings["logger"]["kind"] == "wandb":
+        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1}
+    wrong = []
+    for key, smallest in least.items():
+        value = functools.reduce(dict.__getitem__, key.split("."), settings)
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            wrong.append(f"{key}={value}: a whole number, {smallest} or more")
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 @rank_zero_only
@@ -183,7 +217,7 @@ def announce(
         "net": f"{settings['system']}: {settings['model']['architecture']} on {settings['encoder']['name']}, "
         f"{parameters:.1f} M parameters, weights {settings['encoder']['weights']}",
         "recipe": f"{settings['recipe']['name']}: {settings['recipe']['epochs']} epochs of "
-        f"{len(data.samples('train')) // data.batch_size} batches of {data.batch_size}",
+        f"{len(data.samples('train')) // trainer.world_size // data.batch_size} batches of {data.batch_size}",
         "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
         f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, {torch.get_num_threads()} threads",
         "run": str(run.path),

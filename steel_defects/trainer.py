@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -27,21 +28,23 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         UserError: where the machine lacks the device, or the precision does not go with it.
     """
     accelerator = settings["accelerator"]
+    if accelerator not in ("auto", "gpu", "cpu"):
+        raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {accelerator!r}")
     if accelerator == "auto":
         accelerator = "gpu" if CUDAAccelerator.is_available() else "cpu"
     callbacks: list[Callback] = [
         HistoryWriter(run.history),
         FirstCheckpoint(run),
-        ModelCheckpoint(
+        MovableCheckpoint(
             dirpath=run.checkpoints, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
         ),
         # Saved after the history row: a run that is killed in between drops the row and trains that epoch again.
-        ModelCheckpoint(
+        MovableCheckpoint(
             dirpath=run.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         ),
     ]
     if settings["early_stopping"]:
-        # Without a defect in the validation split the score is NaN, which is no reason to stop.
+        # Without a defect in the validation split the score is NaN: no better, but no reason to stop at once.
         callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
     progress = settings["progress"] and sys.stderr.isatty()  # in a log file, a line an epoch says enough
     if progress:
@@ -50,14 +53,11 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         return pl.Trainer(
             accelerator=accelerator,
             devices=settings["devices"],
-            num_nodes=settings["num_nodes"],
             strategy=settings["strategy"],
             precision=_precision(settings["precision"], accelerator),
-            sync_batchnorm=accelerator == "gpu" and settings["strategy"] != "auto",
             max_epochs=epochs,
             gradient_clip_val=settings["gradient_clip_val"],
             accumulate_grad_batches=settings["accumulate_grad_batches"],
-            deterministic=settings["deterministic"],
             callbacks=callbacks,
             enable_progress_bar=progress,
             enable_model_summary=False,
@@ -65,17 +65,31 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
             num_sanity_val_steps=0,
             default_root_dir=run.path,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"trainer: {error}") from error
 
 
 def _precision(precision: str, accelerator: str) -> str:
     if precision == "auto":
         return "16-mixed" if accelerator == "gpu" else "32-true"
-    if precision in ("16-mixed", "16-true") and accelerator == "cpu":
+    if str(precision) in ("16", "16-mixed", "16-true") and accelerator == "cpu":
         # Lightning would turn it into bf16 by itself.
         raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
     return str(precision)
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Keeps its best score when the run folder has been moved; Lightning forgets it with the old path."""
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        def here(path: str) -> str:
+            return str(Path(self.dirpath) / Path(path).name) if path else path
+
+        state = dict(state_dict, dirpath=self.dirpath)
+        state["best_k_models"] = {here(path): score for path, score in state["best_k_models"].items()}
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[key] = here(state[key])
+        super().load_state_dict(state)
 
 
 class FirstCheckpoint(Callback):

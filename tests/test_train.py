@@ -141,10 +141,16 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
     ("overrides", "message"),
     [
         (["trainer.precision=16-mixed"], "needs a GPU"),
+        (["trainer.precision=16"], "needs a GPU"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator is auto, gpu or cpu"),
+        (["trainer.devices=-1"], "trainer: "),
+        (["seed=-1", "recipe.epochs=0"], r"seed=-1: a whole number, 0 or more\nrecipe.epochs=0: a whole number, 1"),
+        (["data.image_size=256"], r"data.image_size=256: \[height, width\]"),
+        (["data.split.fractions=0.8"], "data.split.fractions = 0.8: it takes three numbers"),
         (["recipe.loss=focal"], "recipe.loss is one of cross_entropy, cross_entropy_dice"),
         (["recipe.optimizer=lion"], "recipe.optimizer is sgd or adamw"),
         (["recipe.schedule=step"], "recipe.schedule is polynomial"),
-        (["recipe.batch_size=1"], "at least 2"),
+        (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
         (["trainer.accelerator=gpu"], "trainer: "),
     ],
@@ -159,10 +165,63 @@ def test_mistakes_have_one_clear_error(settings, tmp_path, overrides, message):
 def test_processes_of_its_own_are_refused_in_a_sweep():
     from omegaconf import OmegaConf
 
-    cfg = OmegaConf.create({"resume": None, "trainer": {"strategy": "ddp"}})
+    several = OmegaConf.create({"resume": None, "trainer": {"strategy": "auto", "devices": 2}})
+    with pytest.raises(UserError, match="cannot be a job of a --multirun"):
+        read_settings(several, [], sweep="12-00-00")
+    cfg = OmegaConf.create({"resume": None, "trainer": {"strategy": "ddp", "devices": 1}})
     with pytest.raises(UserError, match="cannot be a job of a --multirun"):
         read_settings(cfg, [], sweep="12-00-00")
     assert read_settings(cfg, [], sweep=None)["trainer"]["strategy"] == "ddp"
+
+
+def test_synchronised_batch_norm_is_the_same_net():
+    """What several GPUs train: torch's own conversion would drop the activations inside timm's layers."""
+    from timm.layers import convert_sync_batchnorm
+
+    from steel_defects.models.deeplab import build_net
+
+    net = build_net("deeplabv3plus", "tu-tf_efficientnet_lite0", 4).eval()
+    image = torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = net(image)
+        torch.testing.assert_close(convert_sync_batchnorm(net)(image), expected)
+
+
+def test_one_cycle_with_a_warm_up_of_one_step(settings, tmp_path):
+    """10 steps and a warm-up of a tenth, where torch's schedule divides by zero."""
+    summary = train(settings("recipe=strong", "recipe.epochs=2", "figures=false"), RunFolder(tmp_path))
+    assert summary["data"]["images"]["train"] // 8 * 2 == 10
+
+
+def test_best_score_survives_a_move(tmp_path):
+    from steel_defects.trainer import MovableCheckpoint
+
+    old = MovableCheckpoint(dirpath=tmp_path / "old", filename="best", monitor="val/miou", mode="max")
+    old.best_model_score, old.best_model_path = torch.tensor(0.6), str(tmp_path / "old" / "best.ckpt")
+    old.best_k_models, old.kth_best_model_path = {old.best_model_path: torch.tensor(0.6)}, old.best_model_path
+    new = MovableCheckpoint(dirpath=tmp_path / "new", filename="best", monitor="val/miou", mode="max")
+    new.load_state_dict(old.state_dict())
+    assert new.best_model_path == str(tmp_path / "new" / "best.ckpt")
+    assert list(new.best_k_models) == [new.best_model_path]
+    assert new.best_model_score == pytest.approx(0.6)
+
+
+def test_sweep_table_shows_lists_and_finds_any_folder(tmp_path, capsys, monkeypatch):
+    from steel_defects.sweep import print_jobs, read_jobs
+
+    for number, status in ((0, "finished"), (1, "failed")):
+        job = tmp_path / "by" / f"name={number}"
+        (job / ".hydra").mkdir(parents=True)
+        (job / ".hydra" / "overrides.yaml").write_text("- data.classes=[rust,dent]\n")
+        (job / ".hydra" / "hydra.yaml").write_text(f"hydra: {{job: {{num: {number}}}}}\n")
+        RunFolder(job).write_summary({"status": status, "error": "x[/data/y]", "test": {"miou": 0.5}})
+    jobs = read_jobs(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert jobs["status"].tolist() == ["finished", "failed"]
+    print_jobs(jobs, tmp_path)
+    printed = capsys.readouterr().out
+    assert "data.classes=[rust,dent]" in printed
+    assert "x[/data/y]" in printed
 
 
 def test_a_setting_without_value():
@@ -241,6 +300,9 @@ def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, t
     )
     assert run.read_summary()["test"] == unbroken.read_summary()["test"]
 
+    again = command(tmp_path, f"hydra.run.dir={run.path}")
+    assert again.returncode == 2
+    assert "holds a run already" in again.stdout
     refused = command(tmp_path, f"resume={run.path}", "encoder=resnet34", tiny=False)
     assert refused.returncode == 2
     assert "leave out: encoder" in refused.stdout

@@ -61,6 +61,8 @@ class StripDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         _check_size(size)
+        if image_size is not None and not _is_pair(image_size):
+            raise UserError(f"data.image_size={image_size}: [height, width] in pixels, or null for any")
         _check_names(classes)
         self.root = Path(root).expanduser()
         self.classes = list(classes)
@@ -173,9 +175,12 @@ class StripDataModule(pl.LightningDataModule):
 
 
 def _check_size(size: Sequence[int]) -> None:
-    sides = list(size) if isinstance(size, Sequence) else [size]
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 16 and side % 16 == 0 for side in sides):
-        raise UserError(f"data.size={sides}: a height and a width, multiples of 16 (the net's output stride)")
+    if not _is_pair(size) or any(side % 16 for side in size):
+        raise UserError(f"data.size={size}: [height, width] in pixels, multiples of 16 (the net's output stride)")
+
+
+def _is_pair(size: object) -> bool:
+    return isinstance(size, Sequence) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
 
 
 def _check_names(classes: Sequence[str]) -> None:

@@ -73,10 +73,10 @@ def make_split(
 
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise `UserError` unless these are three shares that sum to 1, none negative and the first above 0."""
+    if not isinstance(fractions, Sequence) or len(fractions) != len(PARTS):
+        raise UserError(f"data.split.fractions = {fractions}: it takes three numbers, for train, val and test")
     wrong = ""
-    if len(fractions) != len(PARTS):
-        wrong = f"{len(fractions)} numbers; it takes three, for train, val and test"
-    elif not all(math.isfinite(f) and f >= 0 for f in fractions):
+    if not all(math.isfinite(f) and f >= 0 for f in fractions):
         wrong = "a share cannot be negative"
     elif not fractions[0] > 0:
         wrong = "nothing is left to train on"

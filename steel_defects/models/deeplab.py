@@ -95,7 +95,7 @@ def build_net(
         raise UserError(
             f"encoder.name={encoder_name} cannot be built at output stride {output_stride}: {error}"
         ) from error
-    for unused in ("_conv_head", "_bn1"):  # SMP's EfficientNets keep them; DDP would wait for their gradients
-        if hasattr(body.encoder, unused):
-            getattr(body.encoder, unused).requires_grad_(False)
+    if hasattr(body.encoder, "_conv_head"):  # SMP's EfficientNets keep two unused layers; DDP would wait for them
+        body.encoder._conv_head.requires_grad_(False)
+        body.encoder._bn1.requires_grad_(False)
     return SegmentationNet(body, mean, std)

@@ -109,10 +109,15 @@ class SegmentationModule(pl.LightningModule):
             schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=steps, power=recipe["power"])
         elif recipe["schedule"] == "one_cycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=lr, total_steps=max(steps, 2), pct_start=recipe["warmup"]
+                optimizer, max_lr=lr, total_steps=max(steps, 2), pct_start=_warmup(recipe["warmup"], max(steps, 2))
             )
         elif recipe["schedule"] == "constant":
             schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
         else:
             raise UserError(f"recipe.schedule is polynomial, one_cycle or constant; not {recipe['schedule']!r}")
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _warmup(share: float, steps: int) -> float:
+    """Torch's one-cycle schedule divides by zero where the warm-up is exactly one step."""
+    return share * 1.001 if abs(share * steps - 1) < 1e-6 else share

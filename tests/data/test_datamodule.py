@@ -210,7 +210,7 @@ def test_an_empty_part(strips):
     "size", [(250, 256), (256, 100), (0, 16), (8, 8), (-16, 16), (256,), (256, 256, 1), (16.5, 16), 256]
 )
 def test_a_size_that_the_net_cannot_take(size):
-    with pytest.raises(UserError, match=r"data\.size=\[.*\]: a height and a width, multiples of 16"):
+    with pytest.raises(UserError, match=r"data\.size=.*: \[height, width\] in pixels, multiples of 16"):
         module(Path("none"), size=size)
 
 
