@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from steel_defects.errors import UserError
@@ -46,11 +45,13 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) 
         title: above the table.
         columns: for each column its heading and its scores by key; all share their keys.
     """
-    table = Table(title=escape(title), title_justify="left")
+    console = Console(soft_wrap=True)
+    console.print(title, markup=False, highlight=False)  # a table's own title would be folded to its width
+    table = Table()
     table.add_column("score")
     for heading in columns:
         table.add_column(heading, justify="right")
     for key in next(iter(columns.values())):
         values = [column.get(key) for column in columns.values()]
         table.add_row(key, *("-" if value is None or value != value else f"{value:.3f}" for value in values))
-    Console().print(table)
+    console.print(table)

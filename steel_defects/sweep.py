@@ -56,7 +56,8 @@ def read_jobs(folder: Path) -> pd.DataFrame:
 def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     """Print the table of a sweep, then what went wrong."""
     console = Console()
-    table = Table(title=escape(f"Sweep {folder}"), title_justify="left")
+    console.print(f"Sweep {folder}", markup=False, highlight=False)
+    table = Table()
     table.add_column("job", justify="right")
     table.add_column("overrides", overflow="fold", min_width=20)
     table.add_column("status")
