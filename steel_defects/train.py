@@ -13,7 +13,6 @@ Groups and keys are in conf/; `--help` lists them. The run folder is described i
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import logging
 import shlex
@@ -27,7 +26,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.utilities import rank_zero_only
 from timm.layers import convert_sync_batchnorm
 
@@ -39,8 +37,8 @@ from steel_defects.loggers import MaskLogger, Wandb
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.results import draw_figures, summarise, write_per_image
-from steel_defects.resume import resumed_settings, run_dir
 from steel_defects.runs import RunFolder, write_faults
+from steel_defects.settings import check_numbers, read_settings, run_dir
 from steel_defects.trainer import build_trainer, device_name
 
 log = logging.getLogger(__name__)
@@ -85,26 +83,6 @@ def main(cfg: DictConfig) -> float | None:
     finally:
         gc.collect()  # what a failed job leaves in memory is not to fail the next
         torch.cuda.empty_cache()
-
-
-def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> dict:
-    """The composed configuration as plain values, checked for what cannot go together."""
-    if cfg.resume:
-        if sweep:
-            raise UserError("resume goes on with one run; start it without --multirun")
-        return resumed_settings(cfg, overrides)
-    try:
-        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:  # encoder=any without a name, say
-        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
-    trainer = settings["trainer"]
-    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1"):
-        # A process that Lightning starts would repeat --multirun with all its jobs.
-        raise UserError(
-            f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
-            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto), or start them singly."
-        )
-    return settings
 
 
 def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
@@ -168,27 +146,6 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         run.write_summary(summary)
         show(summary, run)
     return summary
-
-
-def check_numbers(settings: dict) -> None:
-    """Refuse, all at once, counts that are none; what libraries say of them later is hard to trace back."""
-    least = {
-        "seed": 0,
-        "recipe.epochs": 1,
-        "recipe.batch_size": 2,
-        "data.num_workers": 0,
-        "data.split.seed": 0,
-        "trainer.accumulate_grad_batches": 1,
-    }
-    if settings["logger"]["kind"] == "wandb":
-        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1}
-    wrong = []
-    for key, smallest in least.items():
-        value = functools.reduce(dict.__getitem__, key.split("."), settings)
-        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-            wrong.append(f"{key}={value}: a whole number, {smallest} or more")
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 @rank_zero_only

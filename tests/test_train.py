@@ -18,7 +18,8 @@ from steel_defects.data.rle import decode
 from steel_defects.errors import UserError
 from steel_defects.models.module import SegmentationModule
 from steel_defects.runs import RunFolder
-from steel_defects.train import read_settings, train
+from steel_defects.settings import read_settings
+from steel_defects.train import train
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
-"""Going on with a run: its own configuration and split, whatever conf/ says by now."""
+"""From Hydra's configuration to plain values, checked; on resume the run's own, whatever conf/ says by now."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
@@ -21,6 +23,47 @@ _MAY_CHANGE = (
     "trainer.progress",
     "logger",
 )
+
+
+def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> dict:
+    """The composed configuration as plain values, checked for what cannot go together."""
+    if cfg.resume:
+        if sweep:
+            raise UserError("resume goes on with one run; start it without --multirun")
+        return resumed_settings(cfg, overrides)
+    try:
+        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:  # encoder=any without a name, say
+        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+    trainer = settings["trainer"]
+    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1"):
+        # A process that Lightning starts would repeat --multirun with all its jobs.
+        raise UserError(
+            f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
+            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto), or start them singly."
+        )
+    return settings
+
+
+def check_numbers(settings: dict) -> None:
+    """Refuse, all at once, counts that are none; what libraries say of them later is hard to trace back."""
+    least = {
+        "seed": 0,
+        "recipe.epochs": 1,
+        "recipe.batch_size": 2,
+        "data.num_workers": 0,
+        "data.split.seed": 0,
+        "trainer.accumulate_grad_batches": 1,
+    }
+    if settings["logger"]["kind"] == "wandb":
+        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1}
+    wrong = []
+    for key, smallest in least.items():
+        value = functools.reduce(dict.__getitem__, key.split("."), settings)
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            wrong.append(f"{key}={value}: a whole number, {smallest} or more")
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def run_dir(resume: object, now: str) -> str:
