@@ -126,7 +126,7 @@ def test_twins_are_on_one_side(own):
         encoded = cv2.imencode(Path(name).suffix, turned, [] if k % 2 else [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
         (own / "train_images" / name).write_bytes(encoded.tobytes())
         pairs.append((path.name, name))
-    data = ready(own)
+    data = ready(own, split={"fractions": [0.4, 0.3, 0.3]})
     assert sorted(data.twins) == sorted(pairs)
     parts = parts_of(data)
     assert len(parts) == 60

@@ -136,7 +136,7 @@ def test_quotas(num_images):
     assert all(len(set(classes)) == len(classes) for classes in images)
     if num_images >= 40:
         assert min(counts[c] for c in (1, 2, 3, 4)) >= min(40, max(1, round(0.15 * len(defective))))
-        assert counts[3] > 0.6 * sum(counts.values())
+        assert counts[3] > 0.55 * sum(counts.values()), "the floor leaves the others 15 % each, and class 3 the rest"
     assert sorted(images) == sorted(allocate(num_images, seed=1))
     assert images == allocate(num_images, seed=1)
     if num_images >= 40:
