@@ -28,7 +28,7 @@ class SweepTable(Callback):
         if jobs.empty:
             print(f"No job of the sweep left anything in {folder}", file=sys.stderr)
             sys.exit(1)
-        jobs.to_csv(folder / "sweep.csv", index=False)
+        jobs.assign(overrides=jobs["overrides"].str.join(" ")).to_csv(folder / "sweep.csv", index=False)
         print_jobs(jobs, folder)
         if (jobs["status"] != "finished").any():
             sys.exit(1)
@@ -40,7 +40,7 @@ def read_jobs(folder: Path) -> pd.DataFrame:
     for overrides in folder.rglob(".hydra/overrides.yaml"):  # wherever hydra.sweep.subdir puts the jobs
         path = overrides.parent.parent
         number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
-        row = {"job": number, "overrides": " ".join(OmegaConf.load(overrides))}
+        row = {"job": number, "overrides": list(OmegaConf.load(overrides))}
         try:
             summary = RunFolder(path).read_summary()
         except UserError as error:
@@ -57,16 +57,26 @@ def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     """Print the table of a sweep, then what went wrong."""
     console = Console()
     console.print(f"Sweep {folder}", markup=False, highlight=False)
+    shared = set.intersection(*map(set, jobs["overrides"])) if len(jobs) > 1 else set()
+    if shared:  # what all jobs have in common would only make the table wide
+        common = [override for override in jobs["overrides"].iloc[0] if override in shared]
+        console.print("All with " + " ".join(common), markup=False, highlight=False)
     table = Table()
     table.add_column("job", justify="right")
-    table.add_column("overrides", overflow="fold", min_width=20)
+    table.add_column("overrides", overflow="fold")
     table.add_column("status")
     for key in SHOWN:
         table.add_column(key, justify="right")
     for _, job in jobs.iterrows():
         numbers = ["-" if pd.isna(job[key]) else f"{job[key]:.3f}" for key in SHOWN]
         style = None if job["status"] == "finished" else "red"
-        table.add_row(str(job["job"]), escape(job["overrides"]), job["status"], *numbers, style=style)
+        table.add_row(
+            str(job["job"]),
+            escape(" ".join(o for o in job["overrides"] if o not in shared)),
+            job["status"],
+            *numbers,
+            style=style,
+        )
     console.print(table)
     for _, job in jobs[jobs["status"] != "finished"].iterrows():
         console.print(f"job {job['job']} {job['status']}: {job['error']}", markup=False, highlight=False)

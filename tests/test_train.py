@@ -213,7 +213,7 @@ def test_sweep_table_shows_lists_and_finds_any_folder(tmp_path, capsys, monkeypa
     for number, status in ((0, "finished"), (1, "failed")):
         job = tmp_path / "by" / f"name={number}"
         (job / ".hydra").mkdir(parents=True)
-        (job / ".hydra" / "overrides.yaml").write_text("- data.classes=[rust,dent]\n")
+        (job / ".hydra" / "overrides.yaml").write_text(f"- data.classes=[rust,dent]\n- seed={number}\n")
         (job / ".hydra" / "hydra.yaml").write_text(f"hydra: {{job: {{num: {number}}}}}\n")
         RunFolder(job).write_summary({"status": status, "error": "x[/data/y]", "test": {"miou": 0.5}})
     jobs = read_jobs(tmp_path)
@@ -221,7 +221,9 @@ def test_sweep_table_shows_lists_and_finds_any_folder(tmp_path, capsys, monkeypa
     assert jobs["status"].tolist() == ["finished", "failed"]
     print_jobs(jobs, tmp_path)
     printed = capsys.readouterr().out
-    assert "data.classes=[rust,dent]" in printed
+    assert printed.count("data.classes=[rust,dent]") == 1, "what all jobs share is said once"
+    assert "seed=0" in printed
+    assert "seed=1" in printed
     assert "x[/data/y]" in printed
 
 
