@@ -66,7 +66,7 @@ def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     table.add_column("overrides", overflow="fold")
     table.add_column("status")
     for key in SHOWN:
-        table.add_column(key, justify="right")
+        table.add_column(key.replace("train_it_per_s", "it/s"), justify="right")
     for _, job in jobs.iterrows():
         numbers = ["-" if pd.isna(job[key]) else f"{job[key]:.3f}" for key in SHOWN]
         style = None if job["status"] == "finished" else "red"
