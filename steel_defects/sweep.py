@@ -1,4 +1,4 @@
-"""The end of a `--multirun`: one table of its jobs, whatever launcher ran them."""
+"""Around the jobs: no run is written over, and a `--multirun` ends with one table, whatever launcher ran it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
 
@@ -19,8 +20,20 @@ SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
 SHOWN = ("miou", "dice", "native_miou", "train_it_per_s")  # what fits on a terminal; sweep.csv has all
 
 
+_USED = "{} holds a run already: resume=<run folder> goes on with one, another {} starts afresh"
+
+
 class SweepTable(Callback):
-    """Hydra callback: prints the table of a sweep, writes `sweep.csv`, and exits with 1 if a job failed."""
+    """Hydra callback: refuses folders that hold runs; prints the table of a sweep, and exits with 1 if a job failed."""
+
+    # Before Hydra writes a run's configuration, which a later resume needs as it was.
+    def on_run_start(self, config: DictConfig, **kwargs) -> None:
+        if RunFolder(config.hydra.run.dir).last.is_file():
+            stop(UserError(_USED.format(config.hydra.run.dir, "hydra.run.dir")))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
+        if any(Path(config.hydra.sweep.dir).rglob("checkpoints/last.ckpt")):
+            stop(UserError(_USED.format(config.hydra.sweep.dir, "hydra.sweep.dir")))
 
     def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
         folder = Path(config.hydra.sweep.dir)

@@ -56,11 +56,6 @@ def main(cfg: DictConfig) -> float | None:
     try:
         settings = read_settings(cfg, job.overrides.task, sweep)
         run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
-        if not cfg.resume and run.last.is_file():
-            raise UserError(
-                f"{run.path} holds a run already: resume={run.path} goes on with it, another folder "
-                "(hydra.run.dir, or hydra.sweep.dir of a sweep) starts afresh"
-            )
         return train(settings, run, sweep)["test"]["miou"]
     except Exception as error:
         expected = isinstance(error, UserError)

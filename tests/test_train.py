@@ -303,9 +303,12 @@ def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, t
     )
     assert run.read_summary()["test"] == unbroken.read_summary()["test"]
 
+    config = run.config.read_text()
     again = command(tmp_path, f"hydra.run.dir={run.path}")
     assert again.returncode == 2
     assert "holds a run already" in again.stdout
+    assert run.read_summary()["status"] == "finished"
+    assert run.config.read_text() == config
     refused = command(tmp_path, f"resume={run.path}", "encoder=resnet34", tiny=False)
     assert refused.returncode == 2
     assert "leave out: encoder" in refused.stdout
