@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from steel_defects import __version__
+from steel_defects.data.augment import resize
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
@@ -39,8 +41,6 @@ def summarise(
     settings: Mapping, run: RunFolder, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> dict:
     """Gather what `summary.json` holds."""
-    from steel_defects import __version__
-
     history = run.read_history()
     best = history.loc[history["val/miou"].idxmax()] if history["val/miou"].notna().any() else history.iloc[0]
     steady = history["iterations_per_second"].iloc[1:] if len(history) > 1 else history["iterations_per_second"]
@@ -125,8 +125,6 @@ def draw_figures(run: RunFolder, data: StripDataModule, module: SegmentationModu
 @torch.no_grad()
 def predict_native(module: SegmentationModule, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Class indices, uint8 [H, W], of a grey image of any size, predicted at `size` and scaled back."""
-    from steel_defects.data.augment import resize
-
     module.eval()
     small, _ = resize(image, image, size)
     logits = module(torch.from_numpy(small)[None, None].to(module.device)).float()

@@ -18,8 +18,6 @@ from steel_defects.runs import RunFolder
 
 SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
 SHOWN = ("miou", "dice", "native_miou", "train_it_per_s")  # what fits on a terminal; sweep.csv has all
-
-
 _USED = "{} holds a run already: resume=<run folder> goes on with one, another {} starts afresh"
 
 
