@@ -14,7 +14,7 @@ setup: .venv/installed  ## create .venv and install the project into it
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install torch torchvision
-	$(BIN)/python -m pip install --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@
 
 demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the results

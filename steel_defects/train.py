@@ -12,6 +12,9 @@ Groups and keys are in conf/; `--help` lists them. The run folder is described i
 
 from __future__ import annotations
 
+import steel_defects.needs_train  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
 import contextlib
 import gc
 import logging

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from steel_defects.figures import PALETTE, class_colour, draw_curves, draw_gallery, draw_iou_histogram, overlay
+from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
+from steel_defects.overlay import PALETTE, class_colour, overlay
 
 pytestmark = pytest.mark.filterwarnings("error")
 

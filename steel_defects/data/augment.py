@@ -19,6 +19,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
 
 # Reflection keeps the corners of a turned strip steel, with labels that go with it; black corners would look like the
@@ -46,16 +47,9 @@ def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.
 
 def resize(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Bring image and mask, uint8 [H, W], to `size` (height, width); the mask keeps its class indices."""
-    height, width = size
-    if image.shape != (height, width):
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels. OpenCV averages
-        # only where neither side grows, so sides are shrunk first and then grown.
-        shrunk = min(image.shape[0], height), min(image.shape[1], width)
-        if image.shape != shrunk:
-            image = cv2.resize(image, shrunk[::-1], interpolation=cv2.INTER_AREA)
-        if image.shape != (height, width):
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    if mask.shape != size:
+        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    image = resize_grey(image, size)
     return image, mask
 
 

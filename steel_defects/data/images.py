@@ -69,6 +69,19 @@ def read_grey(path: Path) -> np.ndarray:
     return image
 
 
+def resize_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a grey image, uint8 [H, W], to `size` (height, width)."""
+    height, width = size
+    # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels. OpenCV averages
+    # only where neither side grows, so sides are shrunk first and then grown.
+    shrunk = min(image.shape[0], height), min(image.shape[1], width)
+    if image.shape != shrunk:
+        image = cv2.resize(image, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if image.shape != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
 def _jpeg_is_whole(data: bytes) -> bool:
     """Whether the end marker is there. Segments are stepped over, as a preview inside one has its own end marker."""
     position = 2

@@ -1,0 +1,1 @@
+"""Using a trained net. All but `checkpoint` and `graph` work without torch, as a PC at the line does."""

@@ -1,0 +1,136 @@
+"""From a net's maps to a mask: a threshold and a minimum area for each class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from steel_defects.errors import UserError
+
+ARGMAX_THRESHOLD = 0.5
+CONNECTIVITY = 8  # pixels that touch at a corner belong together
+
+
+class Maps(NamedTuple):
+    """What a net says of each pixel of an image.
+
+    Args:
+        classes: uint8 [H, W], 1..C: the likeliest defect class, even where the background is likelier.
+        confidence: float32 [H, W], 0..1: p_c / (p_c + p_background) of that class. Above 0.5 the defect is likelier
+            than the background, so that 0.5 for every class is the usual argmax over background and defects.
+    """
+
+    classes: np.ndarray
+    confidence: np.ndarray
+
+
+def maps_of(probabilities: np.ndarray) -> Maps:
+    """Maps from class probabilities, float [C + 1, H, W], channel 0 the background."""
+    defects = probabilities[1:]
+    best = defects.argmax(axis=0)
+    chosen = np.take_along_axis(defects, best[None], axis=0)[0]
+    with np.errstate(invalid="ignore"):  # both zero: not a defect
+        confidence = np.nan_to_num(chosen / (chosen + probabilities[0]))
+    return Maps((best + 1).astype(np.uint8), confidence.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which pixels are called a defect.
+
+    Args:
+        thresholds: one a class, 0..1: least confidence of a defect pixel.
+        min_area: one a class, pixels at the image's own size: smaller connected defects are dropped.
+    """
+
+    thresholds: tuple[float, ...]
+    min_area: tuple[int, ...]
+
+    @classmethod
+    def argmax(cls, num_classes: int) -> Decision:
+        """The likeliest of background and defects, however small."""
+        return cls((ARGMAX_THRESHOLD,) * num_classes, (0,) * num_classes)
+
+    @property
+    def is_argmax(self) -> bool:
+        return self == Decision.argmax(len(self.thresholds))
+
+    def mask(self, maps: Maps, scale: float = 1.0) -> np.ndarray:
+        """Decide.
+
+        Args:
+            maps: of one image.
+            scale: pixels of these maps for a pixel of the image, where they are not at its own size.
+
+        Returns:
+            uint8 [H, W]: 0 background, c = class c.
+        """
+        least = np.array([1.0, *self.thresholds], np.float32)[maps.classes]
+        # Strictly above at the argmax: where defect and background are equally likely, argmax takes the background.
+        above = np.where(least == ARGMAX_THRESHOLD, maps.confidence > least, maps.confidence >= least)
+        mask = np.where(above, maps.classes, 0).astype(np.uint8)
+        for c, area in enumerate(self.min_area, start=1):
+            if area > 1:
+                drop_small(mask, c, area * scale)
+        return mask
+
+    def as_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return {"thresholds": list(self.thresholds), "min_area": list(self.min_area)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping, num_classes: int) -> Decision:
+        """Read back what `as_dict` wrote, or a user.
+
+        Raises:
+            UserError: where a number is missing, or none that a threshold or an area can be.
+        """
+        thresholds, areas = values.get("thresholds"), values.get("min_area")
+        for name, numbers, top in (("thresholds", thresholds, 1), ("min_area", areas, np.inf)):
+            if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
+                raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
+            wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
+            if wrong:
+                raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
+        return cls(tuple(float(t) for t in thresholds), tuple(int(a) for a in areas))
+
+
+def drop_small(mask: np.ndarray, c: int, area: float) -> None:
+    """Erase, in place, connected defects of class c with fewer pixels than `area`."""
+    inside = (mask == c).view(np.uint8)
+    if not inside.any():
+        return
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=CONNECTIVITY)
+    small = stats[:, cv2.CC_STAT_AREA] < area
+    small[0] = False  # what is not of class c
+    if small.any():
+        mask[small[labels]] = 0
+
+
+def decision_path(checkpoint: str | Path) -> Path:
+    """Where the tuned decision of a checkpoint lies: beside it."""
+    return Path(checkpoint).with_suffix(".decision.json")
+
+
+def read_decision(path: Path, num_classes: int) -> Decision:
+    """Read a tuned decision.
+
+    Raises:
+        UserError: where the file is missing, broken, or made for another number of classes.
+    """
+    try:
+        values = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(f"no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    try:
+        return Decision.from_dict(values if isinstance(values, dict) else {}, num_classes)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
