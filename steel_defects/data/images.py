@@ -4,47 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from steel_defects.data.image_header import Depth, depth_of, is_whole, kind_of
 from steel_defects.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 THUMBNAIL = 32  # pixels a side
 
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_KINDS = {_JPEG: "JPEG", _PNG: "PNG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-
-# A marker of a JPEG; inside the compressed pixels, FF 00 is a plain FF and FF D0..D7 are restart points.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_WAY_OUT = "save it as grey with 8 or 16 bits a pixel"
 
 # What goes wrong is told by ImageError; OpenCV's own lines on stderr would tear the progress bar and name no file.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Level 0 is silence; OpenCV 4 has the switch in one place and OpenCV 5 in another.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 class ImageError(UserError):
     """A file that cannot be read as an image. The message does not name the file: the caller knows it."""
 
 
-def read_grey(path: Path) -> np.ndarray:
+def read_grey(path: Path, white: int | None = None) -> np.ndarray:
     """Read an image as grey, whatever its ending says, in the pixels as stored.
 
-    A turn noted in the EXIF data is not applied, because labels count the pixels as stored.
+    Colour is weighed to grey. A turn noted in the EXIF data is not applied, because labels count the pixels as stored.
+    Of a TIFF with several pages, the first is read.
+
+    Args:
+        path: JPEG, PNG, BMP or TIFF.
+        white: the value that counts as white where more than 8 bits a pixel are stored (1 to 65535): 4095 for a 12-bit
+            camera, which fills only the lower part of 16 bits. None takes the largest that fits. 8-bit images are
+            read as they are.
 
     Returns:
         uint8 [height, width].
 
     Raises:
-        ImageError: where the file is missing, empty, cut short, damaged or no image.
+        ImageError: where the file is missing, empty, cut short, damaged, no image, or stores no grey values that could
+            be brought to 8 bits.
+        ValueError: where `white` is out of range.
     """
+    if white is not None and not 1 <= white <= 65535:
+        raise ValueError(f"white is {white}; it must be from 1 to 65535")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -54,52 +62,51 @@ def read_grey(path: Path) -> np.ndarray:
     if not data:
         raise ImageError("is empty (0 bytes)")
 
-    kind = next((name for magic, name in _KINDS.items() if data.startswith(magic)), None)
-    # Decoders differ by version: some refuse a file that is cut short, some return its upper half.
-    if (kind == "JPEG" and not _jpeg_is_whole(data)) or (kind == "PNG" and not _png_is_whole(data)):
+    kind = kind_of(data)
+    if not is_whole(data, kind):
         raise ImageError(f"is cut short: the end of the {kind} is missing after {len(data):,} bytes; fetch it again")
+    depth = depth_of(data, kind)
+    if depth.trouble:
+        raise ImageError(f"{depth.trouble}; {_WAY_OUT}")
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | (cv2.IMREAD_ANYDEPTH if depth.bits > 8 else 0))
+    except cv2.error:  # more pixels than OpenCV takes, mostly because the header is damaged
         image = None
     if image is None:
         if kind is None:
             raise ImageError(f"is not an image{_beginning(data)}")
         raise ImageError(f"is a damaged {kind}, or cut short; fetch it again")
-    return image
+    if depth.bits <= 8:
+        return image
+    if image.dtype != np.uint16:  # brought to 8 bits by OpenCV, which knows of no white
+        raise ImageError(f"stores {depth.bits} bits a pixel in an unusual way; {_WAY_OUT}")
+    return _to_8_bits(depth, white)[image]
+
+
+@lru_cache(maxsize=4)
+def _to_8_bits(depth: Depth, white: int | None) -> np.ndarray:
+    """Grey, uint8, of each value that OpenCV may return for an image of more than 8 bits: [65536]."""
+    # Samples of 10, 12 or 14 bits packed without gaps are moved up to 16 bits by OpenCV.
+    values = np.arange(65536) >> (16 - depth.bits)
+    white = white or (1 << depth.bits) - 1
+    grey = np.minimum((510 * values + white) // (2 * white), 255).astype(np.uint8)  # rounded, without floats
+    return 255 - grey if depth.white_is_zero else grey
 
 
 def resize_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring a grey image, uint8 [H, W], to `size` (height, width)."""
-    height, width = size
-    # Averaging areas when shrinking keeps thin defects; when growing it would only repeat pixels. OpenCV averages
-    # only where neither side grows, so sides are shrunk first and then grown.
-    shrunk = min(image.shape[0], height), min(image.shape[1], width)
+    """Bring a grey image, uint8 [H, W], to `size` (height, width): areas averaged where a side shrinks, else linear."""
+    if image.shape == size:
+        return image
+    # Averaging areas keeps thin defects. OpenCV averages only where neither side grows, so sides are shrunk first and
+    # then grown; in floats, rounded once, so that an exported graph can do the very same.
+    exact = image.astype(np.float32)
+    shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
     if image.shape != shrunk:
-        image = cv2.resize(image, shrunk[::-1], interpolation=cv2.INTER_AREA)
-    if image.shape != (height, width):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image
-
-
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether the end marker is there. Segments are stepped over, as a preview inside one has its own end marker."""
-    position = 2
-    while marker := _JPEG_MARKER.search(data, position):
-        if marker[1] == b"\xd9":
-            return True
-        position = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
-    return False
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """Whether the chunks lead to a complete IEND. A chunk: 4 bytes of length, 4 of name, the content, 4 of checksum."""
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        if data[position + 4 : position + 8] == b"IEND":  # which has no content
-            return True
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return False
+        exact = cv2.resize(exact, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if shrunk != size:
+        exact = cv2.resize(exact, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.rint(exact).astype(np.uint8)
 
 
 def _beginning(data: bytes) -> str:
