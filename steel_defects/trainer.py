@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from steel_defects.errors import UserError
+from steel_defects.machine import cpu_name
 from steel_defects.runs import HistoryWriter, RunFolder
 
 
@@ -107,10 +108,4 @@ def device_name(device: torch.device) -> str:
     """What the device calls itself, e.g. `Tesla P100` or the CPU's model."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as lines:  # noqa: PTH123 (a Linux pseudo-file)
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        import platform
-
-        return platform.processor() or platform.machine()
+    return cpu_name()

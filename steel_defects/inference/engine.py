@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Maps
+from steel_defects.machine import available_cores
 
 SUFFIXES = {".ckpt": "PyTorch", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
 
@@ -77,7 +80,11 @@ def open_engine(
         raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")
     threads = threads or available_cores()
     if kinds == {".ckpt"}:
-        from steel_defects.inference.checkpoint import CheckpointEngine  # torch: not needed for exported files
+        if find_spec("torch") is None:
+            raise UserError(
+                'a checkpoint needs PyTorch: pip install "steel-defects[train]", or export it where there is'
+            )
+        from steel_defects.inference.checkpoint import CheckpointEngine
 
         return CheckpointEngine(paths, precision or "fp32", threads, device, tta, size)
     if len(paths) > 1:
@@ -95,6 +102,13 @@ def open_engine(
     return OpenVinoEngine(paths[0], threads)
 
 
-def available_cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def package(name: str, extra: str = "runtime") -> ModuleType:
+    """Import a package that comes with an extra of this project.
+
+    Raises:
+        UserError: where it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise UserError(f'the package {name} is not installed: pip install "steel-defects[{extra}]"') from None

@@ -1,0 +1,199 @@
+"""The engine of checkpoints: PyTorch, on a GPU or the CPU; several may be averaged, mirror images, too."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from steel_defects.data.images import resize_grey
+from steel_defects.errors import UserError
+from steel_defects.inference.card import ModelCard
+from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
+from steel_defects.inference.engine import Engine
+from steel_defects.inference.graph import confidences, scale
+from steel_defects.models.module import SegmentationModule
+from steel_defects.runs import RunFolder
+from steel_defects.trainer import device_name
+
+log = logging.getLogger(__name__)
+
+# Strips have no right way round; a picture turned by 90 degrees would have another size.
+_MIRRORS = ((), (-1,), (-2,), (-1, -2))
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load_module(path: Path) -> SegmentationModule:
+    """Load a checkpoint of this project for use, on the CPU.
+
+    Raises:
+        UserError: where the file is broken, or something else.
+    """
+    try:
+        module = SegmentationModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # the readers raise a dozen types for a file that is not theirs
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UserError(f"{path} is no checkpoint of steel_defects, or a broken one: {reason}") from error
+    return module.eval()
+
+
+def card_of(path: Path, module: SegmentationModule) -> ModelCard:
+    """The card of a checkpoint: its own settings, the scores of its run folder, argmax as decision."""
+    hparams = module.hparams
+    summary = {}
+    run = RunFolder(path.parent.parent)
+    # last.ckpt is another net than the one the run was scored with.
+    if path.name == run.best.name and run.summary.is_file():
+        summary = run.read_summary()
+    return ModelCard(
+        classes=tuple(module.classes),
+        size=tuple(hparams["size"]),
+        decision=Decision.argmax(len(module.classes)),
+        system=summary.get("system") or f"{hparams['net']['architecture']}-{hparams['net']['encoder_name']}",
+        architecture=hparams["net"]["architecture"],
+        encoder=hparams["net"]["encoder_name"],
+        data={key: (summary.get("data") or {}).get(key) for key in ("name", "data_hash", "split_hash")},
+        scores={"test": summary.get("test")},
+        versions=summary.get("versions") or {},
+    )
+
+
+def decision_of(paths: Sequence[Path], num_classes: int, tta: bool = False) -> Decision:
+    """The decision beside the first checkpoint, if it was tuned for just these, run alike; else argmax."""
+    path = decision_path(paths[0])
+    if not path.is_file():
+        return Decision.argmax(num_classes)
+    tuned, decision = json.loads(path.read_text()), read_decision(path, num_classes)
+    names, flips = tuned.get("checkpoints", [paths[0].name]), tuned.get("tta", False)
+    if names == [p.name for p in paths] and flips == tta:
+        return decision
+    tuned_for = " + ".join(names) + (" with tta" if flips else "")
+    log.warning("%s was tuned for %s, not for what is run now: argmax is used instead", path.name, tuned_for)
+    return Decision.argmax(num_classes)
+
+
+class CheckpointEngine(Engine):
+    """Runs checkpoints eagerly; the probabilities of several, and of mirror images, are averaged.
+
+    Args:
+        paths: of the same classes and size.
+        precision: `fp32`, `bf16` or `fp16` (GPU only), by autocast.
+        threads: of the CPU.
+        device: `auto`, `cpu` or `cuda`.
+        tta: average over the four mirror images.
+        size: (height, width) to work at; None takes the one trained at.
+
+    Raises:
+        UserError: where they do not go together, or the machine lacks what is asked for.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        precision: str,
+        threads: int,
+        device: str,
+        tta: bool = False,
+        size: Sequence[int] | None = None,
+    ) -> None:
+        self.device = _device(device)
+        self.dtype = _dtype(precision, self.device)
+        modules = [load_module(path) for path in paths]
+        cards = [card_of(path, module) for path, module in zip(paths, modules, strict=True)]
+        for name in ("classes", "size"):
+            different = {getattr(card, name) for card in cards}
+            if len(different) > 1:
+                raise UserError(
+                    f"The checkpoints cannot be averaged, their {name} differ: {' / '.join(map(str, different))}"
+                )
+        self.card = replace(
+            cards[0],
+            precision=precision,
+            size=cards[0].size if size is None else check_size(size),
+            system=" + ".join(card.system for card in cards),
+            decision=decision_of(paths, len(cards[0].classes), tta),
+        )
+        # One convolution already takes all cores, and eager calls side by side would fight over them.
+        self.parallel = 1
+        self._lock = threading.Lock()
+        self._tta = tta
+        if self.device.type == "cpu":
+            torch.set_num_threads(threads)
+        self._nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
+        self.about = {
+            "engine": "PyTorch",
+            "device": device_name(self.device),
+            "precision": precision,
+            "threads": threads if self.device.type == "cpu" else None,
+            "tta": tta,
+            "versions": {"torch": version("torch")},
+        }
+
+    @torch.inference_mode()
+    def _logits(self, image: np.ndarray) -> list[torch.Tensor]:
+        """Logits [1, C + 1, h, w] at the net's size, of each net and mirror image, turned back."""
+        small = torch.from_numpy(resize_grey(image, self.card.size))[None, None].to(self.device)
+        logits = []
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            for net in self._nets:
+                for axes in _MIRRORS if self._tta else _MIRRORS[:1]:
+                    logits.append(net(small.flip(axes) if axes else small).flip(axes).float())
+        return logits
+
+    @torch.inference_mode()
+    def _maps(self, logits: list[torch.Tensor], size: tuple[int, int]) -> Maps:
+        full = [z if z.shape[-2:] == size else scale(z, size) for z in logits]
+        if len(full) > 1:  # the logarithm of the mean probabilities serves as well as logits
+            full = [torch.stack([z.softmax(dim=1) for z in full]).mean(dim=0).clamp(min=1e-30).log()]
+        classes, confidence = confidences(full[0])
+        return Maps(classes[0].cpu().numpy(), confidence[0].cpu().numpy())
+
+    def __call__(self, image: np.ndarray) -> Maps:
+        with self._lock:
+            return self._maps(self._logits(image), image.shape)
+
+    def resized(self, image: np.ndarray) -> Maps:
+        with self._lock:
+            return self._maps(self._logits(image), self.card.size)
+
+    def both(self, image: np.ndarray) -> tuple[Maps, Maps]:
+        with self._lock:
+            logits = self._logits(image)
+            return self._maps(logits, self.card.size), self._maps(logits, image.shape)
+
+
+def check_size(size: Sequence[int]) -> tuple[int, int]:
+    """(height, width), checked to be multiples of 16.
+
+    Raises:
+        UserError: where it is not.
+    """
+    pair = tuple(size)
+    if len(pair) != 2 or any(not isinstance(side, int) or side < 16 or side % 16 for side in pair):
+        raise UserError(f"size={list(size)}: [height, width] in pixels, multiples of 16 (the net's output stride)")
+    return pair
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device is auto, cpu or cuda; not {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or see to driver and PyTorch build")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision not in _PRECISIONS:
+        raise UserError(f"precision of a checkpoint is one of {', '.join(_PRECISIONS)}; not {precision!r}")
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("precision=fp16 needs a GPU; on a CPU take bf16 or fp32")
+    return _PRECISIONS[precision]
