@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from steel_defects.errors import UserError
+from steel_defects.inference.components import erase_small
 
 ARGMAX_THRESHOLD = 0.5
 CONNECTIVITY = 8  # pixels that touch at a corner belong together
@@ -46,7 +46,7 @@ class Decision:
 
     Args:
         thresholds: one a class, 0..1: least confidence of a defect pixel.
-        min_area: one a class, pixels at the image's own size: smaller connected defects are dropped.
+        min_area: one a class, pixels at the image's own size: smaller connected defects (8-connected) are dropped.
     """
 
     thresholds: tuple[float, ...]
@@ -71,13 +71,17 @@ class Decision:
         Returns:
             uint8 [H, W]: 0 background, c = class c.
         """
-        least = np.array([1.0, *self.thresholds], np.float32)[maps.classes]
-        # Strictly above at the argmax: where defect and background are equally likely, argmax takes the background.
-        above = np.where(least == ARGMAX_THRESHOLD, maps.confidence > least, maps.confidence >= least)
-        mask = np.where(above, maps.classes, 0).astype(np.uint8)
-        for c, area in enumerate(self.min_area, start=1):
-            if area > 1:
-                drop_small(mask, c, area * scale)
+        mask = np.zeros_like(maps.classes)
+        for threshold in set(self.thresholds):
+            # Strictly above at the argmax: where defect and background are equally likely, argmax takes the background.
+            least = np.float32(threshold)
+            above = maps.confidence > least if threshold == ARGMAX_THRESHOLD else maps.confidence >= least
+            own = [c for c, other in enumerate(self.thresholds, start=1) if other == threshold]
+            if len(own) < len(self.thresholds):
+                above &= np.isin(maps.classes, own)
+            np.copyto(mask, maps.classes, where=above)
+        if max(self.min_area) > 1:
+            erase_small(mask, np.array(self.min_area) * scale)
         return mask
 
     def as_dict(self) -> dict:
@@ -92,25 +96,13 @@ class Decision:
             UserError: where a number is missing, or none that a threshold or an area can be.
         """
         thresholds, areas = values.get("thresholds"), values.get("min_area")
-        for name, numbers, top in (("thresholds", thresholds, 1), ("min_area", areas, np.inf)):
+        for name, numbers, top in (("thresholds", thresholds, 1), ("min_area", areas, 2**31 - 1)):
             if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
                 raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
             wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
             if wrong:
                 raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
         return cls(tuple(float(t) for t in thresholds), tuple(int(a) for a in areas))
-
-
-def drop_small(mask: np.ndarray, c: int, area: float) -> None:
-    """Erase, in place, connected defects of class c with fewer pixels than `area`."""
-    inside = (mask == c).view(np.uint8)
-    if not inside.any():
-        return
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=CONNECTIVITY)
-    small = stats[:, cv2.CC_STAT_AREA] < area
-    small[0] = False  # what is not of class c
-    if small.any():
-        mask[small[labels]] = 0
 
 
 def decision_path(checkpoint: str | Path) -> Path:
