@@ -56,6 +56,38 @@ def draw_iou_histogram(iou: np.ndarray, path: Path, title: str = "IoU of the tes
     figure.savefig(path, dpi=120)
 
 
+def draw_tuning(
+    dice: np.ndarray,
+    thresholds: Sequence[float],
+    areas: Sequence[int],
+    classes: Sequence[str],
+    chosen: Sequence[tuple[int, int]],
+    path: Path,
+) -> None:
+    """Dice against the threshold, a chart for each class, a line for each of a few minimum areas.
+
+    Args:
+        dice: float [C, T, A].
+        thresholds, areas: what the places of T and A stand for.
+        classes: names of the C classes.
+        chosen: for each class the place (t, a) taken, which is marked.
+        path: of the PNG.
+    """
+    figure = Figure(figsize=(3.6 * len(classes), 3.6), layout="constrained")
+    for axes, name, grid, (best, area) in zip(
+        figure.subplots(1, len(classes), squeeze=False)[0], classes, dice, chosen, strict=True
+    ):
+        # No area, the one taken, and one between: more lines would lie upon each other, or far below.
+        for k, a in enumerate(sorted({0, area, len(areas) // 2})):
+            axes.plot(thresholds, grid[:, a], color=PALETTE[(0, 6, 2)[k]], label=f"{areas[a]} pixels or more")
+        axes.plot(thresholds[best], grid[best, area], "o", color=PALETTE[5], label="taken")
+        axes.set(title=name, xlabel="threshold", xlim=(0, 1))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.supylabel("dice on validation", fontsize=10)
+    figure.savefig(path, dpi=120)
+
+
 def draw_gallery(
     rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], classes: Sequence[str], path: Path, title: str
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from steel_defects import __version__
 from steel_defects.data.augment import resize
+from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
@@ -99,9 +101,34 @@ def draw_figures(run: RunFolder, data: StripDataModule, module: SegmentationModu
     """Curves, the distribution of IoU, and the best, middle and worst test images with a defect."""
     run.figures.mkdir(exist_ok=True)
     draw_curves(run.read_history(), run.figures / "curves.png")
-    defective = rows[rows[[f"true_{name}" for name in data.classes]].any(axis=1)]
+    draw_examples(
+        run.figures, rows, data.samples("test"), data.classes, lambda image: predict_native(module, image, data.size)
+    )
+
+
+def draw_examples(
+    folder: Path,
+    rows: pd.DataFrame,
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    predict: Callable[[np.ndarray], np.ndarray],
+    part: str = "test",
+) -> None:
+    """The distribution of IoU, and the best, middle and worst images with a defect.
+
+    Args:
+        folder: of the PNGs; it is made where it is missing.
+        rows: of the images, as `per_image.csv`.
+        samples: these images.
+        classes: names of the defect classes.
+        predict: from a grey image, uint8 [H, W], to class indices, uint8 [H, W].
+        part: of the split, for the titles.
+    """
+    folder.mkdir(exist_ok=True)
+    defective = rows[rows[[f"true_{name}" for name in classes]].any(axis=1)]
     defective = defective.sort_values("iou", kind="stable")
-    draw_iou_histogram(defective["iou"].to_numpy(), run.figures / "iou_histogram.png")
+    title = f"IoU of the {part} images with a defect"
+    draw_iou_histogram(defective["iou"].to_numpy(), folder / "iou_histogram.png", title)
 
     middle = max(0, len(defective) // 2 - 1)
     choices = {
@@ -109,17 +136,16 @@ def draw_figures(run: RunFolder, data: StripDataModule, module: SegmentationModu
         "middle": defective.iloc[middle : middle + 3],
         "best": defective.iloc[::-1].iloc[:3],
     }
-    samples = {sample.image_id: sample for sample in data.samples("test")}
+    by_id = {sample.image_id: sample for sample in samples}
     for name, chosen in choices.items():
         panels = []
         for row in chosen.itertuples():
-            sample = samples[row.ImageId]
+            sample = by_id[row.ImageId]
             image = read_grey(sample.path)
             caption = f"{row.ImageId}  IoU {row.iou:.2f}, at full size {row.native_iou:.2f}"
-            panels.append((caption, image, sample.mask(), predict_native(module, image, data.size)))
+            panels.append((caption, image, sample.mask(), predict(image)))
         if panels:
-            title = f"{name.capitalize()} test images by IoU"
-            draw_gallery(panels, data.classes, run.figures / f"{name}.png", title)
+            draw_gallery(panels, classes, folder / f"{name}.png", f"{name.capitalize()} {part} images by IoU")
 
 
 @torch.no_grad()

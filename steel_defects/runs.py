@@ -47,11 +47,8 @@ class RunFolder:
         self.figures = self.path / "figures"
 
     def write_summary(self, summary: Mapping) -> None:
-        """Write `summary.json`; NaN becomes null, which is what JSON has for it."""
-        text = json.dumps(_plain(summary), indent=2, allow_nan=False)
-        partial = self.summary.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(text + "\n")
-        partial.replace(self.summary)
+        """Write `summary.json`, see `write_json`."""
+        write_json(self.summary, summary)
 
     def read_summary(self) -> dict:
         """Read `summary.json` back.
@@ -69,6 +66,14 @@ class RunFolder:
     def read_history(self) -> pd.DataFrame:
         """`history.csv`, empty where no epoch has ended yet."""
         return pd.read_csv(self.history) if self.history.is_file() else pd.DataFrame()
+
+
+def write_json(path: Path, values: Mapping) -> None:
+    """Write values as JSON, whole or not at all; NaN becomes null, which is what JSON has for it."""
+    text = json.dumps(_plain(values), indent=2, allow_nan=False)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text + "\n")
+    partial.replace(path)
 
 
 def write_faults(path: Path, faults: Sequence[Fault]) -> None:

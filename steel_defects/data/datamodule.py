@@ -82,7 +82,11 @@ class StripDataModule(pl.LightningDataModule):
             write_synthetic(self.root, **self.synthetic)
 
     def setup(self, stage: str | None = None) -> None:
-        """Check the data and split it, once for all stages."""
+        """Check the data and split it, once for all stages.
+
+        Args:
+            stage: `predict` leaves out what only training needs: an image in every part, and enough for a batch.
+        """
         if self.catalog is not None:
             return
         catalog = load_catalog(
@@ -108,7 +112,8 @@ class StripDataModule(pl.LightningDataModule):
         else:
             class_sets = [sample.classes for sample in catalog.samples]
             self.parts = make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"])
-        self._check_parts()
+        if stage != "predict":
+            self._check_parts()
         self.split_hash = split_hash(ids, self.parts)
         self.catalog = catalog
 

@@ -18,6 +18,7 @@ from steel_defects.errors import UserError
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.engine import Engine
+from steel_defects.inference.files import content_hash
 from steel_defects.inference.graph import confidences, scale
 from steel_defects.models.module import SegmentationModule
 from steel_defects.runs import RunFolder
@@ -67,17 +68,23 @@ def card_of(path: Path, module: SegmentationModule) -> ModelCard:
     )
 
 
-def decision_of(paths: Sequence[Path], num_classes: int, tta: bool = False) -> Decision:
+def decision_of(paths: Sequence[Path], num_classes: int, size: tuple[int, int], tta: bool) -> Decision:
     """The decision beside the first checkpoint, if it was tuned for just these, run alike; else argmax."""
     path = decision_path(paths[0])
     if not path.is_file():
         return Decision.argmax(num_classes)
-    tuned, decision = json.loads(path.read_text()), read_decision(path, num_classes)
-    names, flips = tuned.get("checkpoints", [paths[0].name]), tuned.get("tta", False)
-    if names == [p.name for p in paths] and flips == tta:
+    decision = read_decision(path, num_classes)  # first: it has words for a broken file
+    tuned = json.loads(path.read_text())
+    hashes = [checkpoint.get("sha256") for checkpoint in tuned.get("checkpoints", [])]
+    differs = {
+        "other checkpoints": hashes != [content_hash(p) for p in paths],
+        "mirror images" if tuned.get("tta") else "no mirror images": tuned.get("tta", False) != tta,
+        "size {}": list(size) != tuned.get("size"),
+    }
+    reasons = [reason.format(tuned.get("size")) for reason, is_so in differs.items() if is_so]
+    if not reasons:
         return decision
-    tuned_for = " + ".join(names) + (" with tta" if flips else "")
-    log.warning("%s was tuned for %s, not for what is run now: argmax is used instead", path.name, tuned_for)
+    log.warning("%s does not apply: it was tuned for %s", path.name, ", ".join(reasons))
     return Decision.argmax(num_classes)
 
 
@@ -115,12 +122,13 @@ class CheckpointEngine(Engine):
                 raise UserError(
                     f"The checkpoints cannot be averaged, their {name} differ: {' / '.join(map(str, different))}"
                 )
+        chosen = cards[0].size if size is None else check_size(size)
         self.card = replace(
             cards[0],
             precision=precision,
-            size=cards[0].size if size is None else check_size(size),
+            size=chosen,
             system=" + ".join(card.system for card in cards),
-            decision=decision_of(paths, len(cards[0].classes), tta),
+            decision=decision_of(paths, len(cards[0].classes), chosen, tta),
         )
         # One convolution already takes all cores, and eager calls side by side would fight over them.
         self.parallel = 1
@@ -177,9 +185,10 @@ def check_size(size: Sequence[int]) -> tuple[int, int]:
     Raises:
         UserError: where it is not.
     """
-    pair = tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else ()
     if len(pair) != 2 or any(not isinstance(side, int) or side < 16 or side % 16 for side in pair):
-        raise UserError(f"size={list(size)}: [height, width] in pixels, multiples of 16 (the net's output stride)")
+        said = list(pair) or size
+        raise UserError(f"size={said}: [height, width] in pixels, multiples of 16 (the net's output stride)")
     return pair
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +23,35 @@ _NAMES = {"classes": ["classes", "confidence"], "probabilities": ["probabilities
 _FLOAT_PARTS = ["/resize/.*", "/Resize.*", "/ReduceMax.*", "/ArgMax.*", "/Sub.*", "/Sigmoid.*", "/Softmax.*"]
 
 
-def write_onnx(model: StripModel, card: ModelCard, path: Path) -> None:
-    """Write the graph: `image` uint8 [B, 1, H, W], free in B, H and W, to maps or probabilities at that size."""
-    onnx = package("onnx", "export")
+def write_model(source: Path, card: ModelCard, path: Path, images: Sequence[np.ndarray] = ()) -> None:
+    """Write one file: the suffix of `path` says the format, the card the precision.
+
+    Args:
+        source: an ONNX file that `trace` wrote.
+        card: travels inside.
+        path: `.onnx`, or `.xml` beside which the `.bin` is written.
+        images: grey uint8 [H, W], real ones, by which the ranges of int8 are set.
+    """
+    int8 = card.precision.startswith("int8")
+    proto = package("onnx", "export").load(source)
+    kept = [*_FLOAT_PARTS, _stem(proto)]
+    if path.suffix == ".onnx":
+        _save_onnx(_quantize(proto, images, "image", kept) if int8 else proto, card, path)
+    else:
+        graph = package("openvino").Core().read_model(source)
+        _save_openvino(_quantize(graph, images, 0, kept) if int8 else graph, card, path)
+
+
+def stamp(path: Path, card: ModelCard, target: Path) -> None:
+    """Copy a file that `write_model` wrote, with another card inside."""
+    if path.suffix == ".onnx":
+        _save_onnx(package("onnx", "export").load(path), card, target)
+    else:
+        _save_openvino(package("openvino").Core().read_model(path), card, target)
+
+
+def trace(model: StripModel, path: Path) -> None:
+    """Write the graph as ONNX: `image` uint8 [B, 1, H, W], free in B, H and W, to what `StripModel` gives."""
     free = {0: "batch", 2: "height", 3: "width"}
     outputs = _NAMES[model.output]
     maps = {0: "batch", 1: "height", 2: "width"}
@@ -42,44 +69,31 @@ def write_onnx(model: StripModel, card: ModelCard, path: Path) -> None:
             output_names=outputs,
             dynamic_axes={"image": free} | {name: maps if len(outputs) == 2 else free for name in outputs},
         )
-    proto = onnx.load(path)
-    _save_onnx(proto, card, path)
 
 
-def write_openvino(source: Path, card: ModelCard, path: Path) -> None:
-    """Write an ONNX file of `write_onnx` as OpenVINO's `.xml` and `.bin`."""
-    _save_openvino(package("openvino").Core().read_model(source), card, path)
+def _stem(proto) -> str:
+    """Pattern of the first convolution's nodes.
 
-
-def write_int8_openvino(source: Path, card: ModelCard, path: Path, images: Sequence[np.ndarray]) -> None:
-    """The same in int8.
-
-    Args:
-        source: ONNX file of `write_onnx`.
-        card: of the new file.
-        path: of the `.xml`.
-        images: grey uint8 [H, W], real ones, by which the ranges of int8 are set.
+    It stays in floats: it is a small part of the work, and the grey values of steel lie so close together that eight
+    bits of its own for the normalised image cost more accuracy than all the rest of the net does.
     """
-    _save_openvino(_quantize(package("openvino").Core().read_model(source), images, {0: None}), card, path)
+    first = next(node.name for node in proto.graph.node if node.op_type == "Conv")
+    return re.escape(first.rpartition("/")[0]) + "/.*"
 
 
-def write_int8_onnx(source: Path, card: ModelCard, path: Path, images: Sequence[np.ndarray]) -> None:
-    """An ONNX file with static int8 (quantise and dequantise nodes); arguments as `write_int8_openvino`."""
-    _save_onnx(_quantize(package("onnx", "export").load(source), images, {"image": None}), card, path)
-
-
-def _quantize(model, images: Sequence[np.ndarray], feed: dict):
-    os.environ.setdefault("NNCF_DISABLE_TELEMETRY", "1")
+def _quantize(model, images: Sequence[np.ndarray], name: str | int, kept: Sequence[str]):
+    """Static int8 of an ONNX or OpenVINO model; `name` is its input's, `kept` are patterns of what stays in floats."""
+    os.environ.setdefault("NNCF_CI", "1")  # read when it is imported; without it, it reports its use to its makers
     nncf = package("nncf", "export")
-    logging.getLogger("nncf").setLevel(logging.ERROR)  # it reports its steps
-    (name,) = feed
+    for name_of_logger in ("nncf", "torch.utils.cpp_extension"):  # steps taken, and compilers not found
+        logging.getLogger(name_of_logger).setLevel(logging.ERROR)
     dataset = nncf.Dataset(list(images), lambda image: {name: np.ascontiguousarray(image)[None, None]})
     return nncf.quantize(
         model,
         dataset,
         subset_size=len(images),
         preset=nncf.QuantizationPreset.MIXED,  # one-sided ranges where activations are, as after ReLU6 and swish
-        ignored_scope=nncf.IgnoredScope(patterns=_FLOAT_PARTS, validate=False),
+        ignored_scope=nncf.IgnoredScope(patterns=list(kept), validate=False),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # One range for all channels of an activation: ONNX Runtime has no other.
             activations_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
@@ -108,6 +109,8 @@ def package(name: str, extra: str = "runtime") -> ModuleType:
     Raises:
         UserError: where it is not installed.
     """
+    # OpenVINO and NNCF tell their makers over the network that they were imported; without this package they cannot.
+    sys.modules.setdefault("openvino_telemetry", None)
     try:
         return import_module(name)
     except ModuleNotFoundError:

@@ -1,0 +1,111 @@
+"""Scores of a model on labelled images, by one or several ways to decide, at the net's size and at the images' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from steel_defects.data.augment import resize
+from steel_defects.data.catalog import Sample
+from steel_defects.data.images import read_grey
+from steel_defects.inference.decision import Decision
+from steel_defects.inference.engine import Engine
+from steel_defects.inference.stream import ordered_map
+from steel_defects.metrics import per_image, scores
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """What is counted of N images, in the order of the samples.
+
+    Args:
+        resized: int64 [N, C + 1, C + 1] at the net's size: pixels by truth (rows) and prediction (columns).
+        native: likewise at the images' own size.
+    """
+
+    resized: np.ndarray
+    native: np.ndarray
+
+    def scores(self, classes: Sequence[str]) -> dict[str, float]:
+        """All scores, then the same with `native_` before their names."""
+        native = {f"native_{key}": value for key, value in scores(self.native, classes).items()}
+        return scores(self.resized, classes) | native
+
+    def per_image(self, classes: Sequence[str]) -> pd.DataFrame:
+        """A row an image: the columns of `metrics.per_image`, then the same with `native_` before their names."""
+        rows = per_image(self.resized, classes)
+        return pd.concat([rows, per_image(self.native, classes).add_prefix("native_")], axis=1)
+
+
+def score_samples(
+    engine: Engine, samples: Sequence[Sample], decisions: Mapping[str, Decision], label: str = "Scoring"
+) -> dict[str, Confusions]:
+    """Run a model over samples, once, and count what each decision makes of it.
+
+    Args:
+        engine: of the model.
+        samples: at least one.
+        decisions: by a name.
+        label: of the progress bar, which shows on a terminal.
+
+    Returns:
+        For each decision the confusions of all samples.
+    """
+    size, num_classes = engine.card.size, len(engine.card.classes)
+
+    def score(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
+        image, truth = read_grey(sample.path), sample.mask()
+        small, own = engine.both(image)
+        _, small_truth = resize(image, truth, size)
+        scale = small_truth.size / truth.size
+        return [
+            (
+                confusion(decision.mask(small, scale), small_truth, num_classes),
+                confusion(decision.mask(own), truth, num_classes),
+            )
+            for decision in decisions.values()
+        ]
+
+    # One more than the engine takes reads the next image while the others wait for it.
+    results = ordered_map(score, samples, engine.parallel + 1)
+    counted = list(tqdm(results, label, len(samples), unit="image", disable=None))
+    return {
+        name: Confusions(*(np.stack([image[k][at] for image in counted]) for at in (0, 1)))
+        for k, name in enumerate(decisions)
+    }
+
+
+def write_per_image(
+    path: Path, samples: Sequence[Sample], confusions: Mapping[str, Confusions], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Write a row an image as in a run folder; what a tuned decision makes of it, too, as `tuned_*`.
+
+    Returns:
+        `ImageId` and the columns of the decision in use, without `tuned_`.
+    """
+    names = pd.Series([sample.image_id for sample in samples], name="ImageId")
+    tables = {name: counted.per_image(classes) for name, counted in confusions.items()}
+    columns = [table.add_prefix("" if name == "argmax" else f"{name}_") for name, table in tables.items()]
+    pd.concat([names, *columns], axis=1).to_csv(path, index=False)
+    return pd.concat([names, tables.get("tuned", tables["argmax"])], axis=1)
+
+
+def confusion(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """Confusion matrix of one image.
+
+    Args:
+        prediction: class indices, uint8 [H, W], 0 the background.
+        truth: likewise.
+        num_classes: defect classes, background not counted.
+
+    Returns:
+        int64 [C + 1, C + 1]: pixels by truth (rows) and prediction (columns).
+    """
+    k = num_classes + 1
+    cells = truth.ravel().astype(np.int64) * k + prediction.ravel()
+    return np.bincount(cells, minlength=k * k).reshape(k, k)
