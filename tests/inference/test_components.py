@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from skimage.measure import label
@@ -15,7 +17,7 @@ def spots(shape: tuple[int, int], density: float, classes: int, seed: int) -> np
 
 
 def spiral(side: int) -> np.ndarray:
-    """One defect whose ends are far apart along its pixels: hard on whatever passes labels from neighbour to neighbour."""
+    """One defect whose ends are far apart along its pixels: hard on what passes labels from neighbour to neighbour."""
     mask = np.zeros((side, side), np.uint8)
     y, x, dy, dx = 0, 0, 0, 1
     mask[0, 0] = 1
@@ -62,7 +64,7 @@ def defects_of(mask: np.ndarray) -> list[tuple[int, frozenset]]:
     found = []
     for c in range(1, int(mask.max()) + 1):
         labels = label(mask == c, connectivity=2)
-        pixels = [np.argwhere(labels.T == k) for k in range(1, labels.max() + 1)]  # columns first: (x, y), sorted
+        pixels = [np.argwhere(k == labels.T) for k in range(1, labels.max() + 1)]  # columns first: (x, y), sorted
         found += [(c, [tuple(p) for p in each.tolist()]) for each in sorted(pixels, key=lambda each: each[0].tolist())]
     return found
 
@@ -73,7 +75,7 @@ def test_defects_are_scikit_images_in_order(name):
     runs = connected_runs(mask)
     bounds = [*runs.first.tolist(), len(runs.tops)]
     found = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         pixels = [
             (int(x), int(y) + k)
             for x, y, length in zip(runs.columns[low:high], runs.tops[low:high], runs.lengths[low:high], strict=True)
