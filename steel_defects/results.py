@@ -11,16 +11,15 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from steel_defects import __version__
-from steel_defects.data.augment import resize
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import read_grey
+from steel_defects.data.images import read_grey, resize_grey
 from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
 from steel_defects.metrics import per_image, scores
+from steel_defects.models.deeplab import scale_logits
 from steel_defects.models.module import SegmentationModule
 from steel_defects.runs import RunFolder
 from steel_defects.trainer import device_name
@@ -152,7 +151,6 @@ def draw_examples(
 def predict_native(module: SegmentationModule, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Class indices, uint8 [H, W], of a grey image of any size, predicted at `size` and scaled back."""
     module.eval()
-    small, _ = resize(image, image, size)
-    logits = module(torch.from_numpy(small)[None, None].to(module.device)).float()
-    logits = F.interpolate(logits, size=image.shape, mode="bilinear", align_corners=False)
+    small = torch.from_numpy(resize_grey(image, size))
+    logits = scale_logits(module(small[None, None].to(module.device)).float(), image.shape)
     return logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
+from steel_defects.data.images import read_grey
 from steel_defects.metrics import scores
+from steel_defects.runs import RunFolder
+from steel_defects.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-TRAIN = "python -m steel_defects.train"
-COMMANDS = re.findall(rf"^{re.escape(TRAIN)} (.+)$", README, re.MULTILINE)
+MODULE = "python -m steel_defects."
+COMMANDS = re.findall(rf"^{re.escape(MODULE)}(\w+)(.*)$", README, re.MULTILINE)
+TRAIN = [rest.strip() for name, rest in COMMANDS if name == "train"]
+OTHERS = [(name, rest.strip()) for name, rest in COMMANDS if name != "train"]
+RUN = "outputs/2026-01-31/12-00-00-000000"
 
 
 def overrides_of(command: str) -> list[str]:
     return [word for word in shlex.split(command) if not word.startswith("--")]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", TRAIN)
 def test_commands_compose(command):
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         for override in overrides_of(command):
@@ -33,7 +43,7 @@ def test_commands_compose(command):
 
 
 # Resuming and the paper's systems have tests of their own, in test_train.py and test_configs.py.
-@pytest.mark.parametrize("line", [c for c in COMMANDS if "resume=" not in c and "paper/" not in c])
+@pytest.mark.parametrize("line", [c for c in TRAIN if "resume=" not in c and "paper/" not in c])
 def test_commands_run(line, command, tmp_path):
     """Run for real, with their nets and recipes, for one epoch on tiny synthetic images."""
     kept = [word for word in shlex.split(line) if not word.startswith(("data=", "data.root="))]
@@ -41,6 +51,49 @@ def test_commands_run(line, command, tmp_path):
     assert result.returncode == 0, result.stdout
     assert "miou" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, settings, tiny_root) -> Path:
+    """A folder as the README's reader has it: a run, strips, Kaggle's test images."""
+    desk = tmp_path_factory.mktemp("desk")
+    run = RunFolder(desk / RUN)
+    values = settings("encoder=efficientnet-lite0", "encoder.weights=null", "recipe=strong", "recipe.epochs=1")
+    train(values | {"figures": False}, run)
+    run.config.parent.mkdir()
+    OmegaConf.save(values, run.config)
+    images = sorted((tiny_root / "train_images").iterdir())[:3]
+    for folder in ("strips", "data/severstal/test_images"):
+        (desk / folder).mkdir(parents=True)
+        for image in images:
+            shutil.copy(image, desk / folder)
+    rows = "".join(f"{image.name},1 409600,0\n" for image in images)
+    (desk / "data/severstal/sample_submission.csv").write_text("ImageId,EncodedPixels,ClassId\n" + rows)
+    return desk
+
+
+# A net of random weights, hardly trained, on 32 pixels: what it loses in int8 says nothing.
+_SMALLER = {
+    "export": ["parity.int8.miou=1", "parity.int8.pixels=0", "parity.bf16.miou=1", "parity.bf16.pixels=0"],
+    "benchmark": ["systems=efficientnet-lite0", "sizes=[[64,64]]", "rounds=1", "seconds=0.05", "warmup=0.01"],
+}
+_SMALLER["benchmark"] += ["engines=pytorch-fp32,openvino-fp32", "images=2", "train.steps=1", "train.size=[64,64]"]
+
+
+def test_other_commands_run_in_their_order(desk):
+    assert {name for name, _ in OTHERS} == {"evaluate", "predict", "export", "benchmark"}
+    for name, rest in OTHERS:
+        words = [sys.executable, "-m", f"steel_defects.{name}", *shlex.split(rest), *_SMALLER.get(name, [])]
+        result = subprocess.run(words, cwd=desk, capture_output=True, text=True)
+        # A CPU without bf16 cannot compare such a file, and says so.
+        fine = result.returncode == 0 or (name == "export" and "computes in bf16" in result.stdout)
+        assert fine, f"{name} {rest}\n{result.stdout}{result.stderr}"
+        assert "Traceback" not in result.stdout + result.stderr
+    assert (desk / "submission/submission.csv").is_file()
+    masks = [sorted((desk / folder / "masks").glob("*.png")) for folder in ("predictions", "predictions-exported")]
+    assert len(masks[0]) == len(masks[1]) == 3
+    for one, other in zip(*masks, strict=True):
+        assert (read_grey(one) == read_grey(other)).mean() > 0.999
 
 
 def test_make_targets_exist():

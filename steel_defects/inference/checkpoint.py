@@ -19,7 +19,8 @@ from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.files import content_hash
-from steel_defects.inference.graph import confidences, scale
+from steel_defects.inference.graph import confidences
+from steel_defects.models.deeplab import scale_logits
 from steel_defects.models.module import SegmentationModule
 from steel_defects.runs import RunFolder
 from steel_defects.trainer import device_name
@@ -75,9 +76,8 @@ def decision_of(paths: Sequence[Path], num_classes: int, size: tuple[int, int], 
         return Decision.argmax(num_classes)
     decision = read_decision(path, num_classes)  # first: it has words for a broken file
     tuned = json.loads(path.read_text())
-    hashes = [checkpoint.get("sha256") for checkpoint in tuned.get("checkpoints", [])]
     differs = {
-        "other checkpoints": hashes != [content_hash(p) for p in paths],
+        "other checkpoints": _hashes(tuned) != [content_hash(p) for p in paths],
         "mirror images" if tuned.get("tta") else "no mirror images": tuned.get("tta", False) != tta,
         "size {}": list(size) != tuned.get("size"),
     }
@@ -86,6 +86,11 @@ def decision_of(paths: Sequence[Path], num_classes: int, size: tuple[int, int], 
         return decision
     log.warning("%s does not apply: it was tuned for %s", path.name, ", ".join(reasons))
     return Decision.argmax(num_classes)
+
+
+def _hashes(tuned: dict) -> list:
+    checkpoints = tuned.get("checkpoints")
+    return [c.get("sha256") if isinstance(c, dict) else c for c in checkpoints] if isinstance(checkpoints, list) else []
 
 
 class CheckpointEngine(Engine):
@@ -159,7 +164,7 @@ class CheckpointEngine(Engine):
 
     @torch.inference_mode()
     def _maps(self, logits: list[torch.Tensor], size: tuple[int, int]) -> Maps:
-        full = [z if z.shape[-2:] == size else scale(z, size) for z in logits]
+        full = [z if z.shape[-2:] == size else scale_logits(z, size) for z in logits]
         if len(full) > 1:  # the logarithm of the mean probabilities serves as well as logits
             full = [torch.stack([z.softmax(dim=1) for z in full]).mean(dim=0).clamp(min=1e-30).log()]
         classes, confidence = confidences(full[0])

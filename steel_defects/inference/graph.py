@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from steel_defects.models.deeplab import SegmentationNet
+from steel_defects.models.deeplab import SegmentationNet, scale_logits
 
 
 class AreaResize(nn.Module):
@@ -58,11 +57,6 @@ def confidences(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (index + 1).to(torch.uint8), torch.sigmoid(best - logits[:, 0])
 
 
-def scale(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Logits [B, C, h, w] brought to another size, by which every native score is defined."""
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
 class StripModel(nn.Module):
     """Resizing, net and decision maps in one.
 
@@ -79,5 +73,5 @@ class StripModel(nn.Module):
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | torch.Tensor:
         """Grey uint8 [B, 1, H, W] to maps at that size: `confidences`, or class probabilities."""
-        logits = scale(self.net(self.resize(image)), image.shape[-2:])
+        logits = scale_logits(self.net(self.resize(image)), image.shape[-2:])
         return confidences(logits) if self.output == "classes" else logits.softmax(dim=1)

@@ -116,7 +116,7 @@ def tune(engine: Engine, samples: Sequence[Sample], thresholds: Sequence[float],
         UserError: where a threshold or an area is none.
     """
     tried = _checked("thresholds", thresholds, 1) | {ARGMAX_THRESHOLD}
-    sizes = {int(area) for area in _checked("min_areas", areas, np.inf)} | {0}
+    sizes = {int(area) for area in _checked("min_areas", areas, 2**31 - 1)} | {0}
     grid, steps, num_classes = tuple(sorted(tried)), tuple(sorted(sizes)), len(engine.card.classes)
 
     def measure(sample: Sample) -> np.ndarray:

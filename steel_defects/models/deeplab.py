@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import segmentation_models_pytorch as smp
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from steel_defects.errors import UserError
@@ -43,6 +44,11 @@ class SegmentationNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Grey uint8 [B, 1, H, W] to logits [B, C + 1, H, W]; channel 0 is the background."""
         return self.body((image.to(self.mean.dtype) / 255 - self.mean) / self.std)
+
+
+def scale_logits(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Logits [B, C + 1, h, w] at another (height, width): how every prediction at an image's own size is defined."""
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 def build_net(

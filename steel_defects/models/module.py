@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 
 from steel_defects.errors import UserError
 from steel_defects.metrics import ImageConfusions, scores
-from steel_defects.models.deeplab import build_net
+from steel_defects.models.deeplab import build_net, scale_logits
 from steel_defects.models.losses import get_loss
 
 
@@ -79,7 +78,7 @@ class SegmentationModule(pl.LightningModule):
         logits = self(batch["image"]).float()
         self.test_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
         for i, mask in enumerate(batch["native_mask"]):  # one by one: sizes may differ
-            full = F.interpolate(logits[i : i + 1], size=mask.shape, mode="bilinear", align_corners=False)
+            full = scale_logits(logits[i : i + 1], mask.shape)
             self.native_confusions.update(batch["index"][i : i + 1], full.argmax(dim=1), mask[None])
 
     def on_test_epoch_end(self) -> None:
