@@ -29,13 +29,13 @@ from omegaconf import DictConfig, OmegaConf
 from steel_defects import CONF_DIR, __version__
 from steel_defects.console import stop
 from steel_defects.errors import DataFaults, UserError
+from steel_defects.evaluation.run_data import asked_data, load_run_data, part_samples
+from steel_defects.evaluation.scoring import score_samples, write_per_image
+from steel_defects.evaluation.show import announce_scoring, show_scores, show_tuning
+from steel_defects.evaluation.tune import tune, write_decision
 from steel_defects.figures import draw_tuning
 from steel_defects.inference.decision import Decision, read_decision
 from steel_defects.inference.engine import open_engine
-from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
-from steel_defects.inference.scoring import score_samples, write_per_image
-from steel_defects.inference.show import announce_scoring, show_scores, show_tuning
-from steel_defects.inference.tune import tune, write_decision
 from steel_defects.results import draw_examples
 from steel_defects.runs import RunFolder, write_faults, write_json
 

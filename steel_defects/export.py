@@ -37,13 +37,13 @@ from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
+from steel_defects.evaluation.parity import Parity, Tolerance, measure
+from steel_defects.evaluation.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.checkpoint import CheckpointEngine, load_module
 from steel_defects.inference.convert import stamp, trace, write_model
 from steel_defects.inference.engine import open_engine
 from steel_defects.inference.graph import StripModel
-from steel_defects.inference.parity import Parity, Tolerance, measure
-from steel_defects.inference.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.machine import available_cores
 from steel_defects.runs import write_json
 

@@ -32,14 +32,14 @@ from steel_defects import CONF_DIR
 from steel_defects.arguments import rename
 from steel_defects.console import stop
 from steel_defects.errors import UserError
+from steel_defects.files import content_hash
 from steel_defects.inference.decision import Decision, read_decision
 from steel_defects.inference.engine import Engine, open_engine
-from steel_defects.inference.files import content_hash
-from steel_defects.inference.inputs import find_images
-from steel_defects.inference.journal import refuse_used
-from steel_defects.inference.pipeline import Summary, predict_images
-from steel_defects.inference.predict_show import announce, show
-from steel_defects.inference.sample import only_listed
+from steel_defects.prediction.inputs import find_images
+from steel_defects.prediction.journal import refuse_used
+from steel_defects.prediction.pipeline import Summary, predict_images
+from steel_defects.prediction.sample import only_listed
+from steel_defects.prediction.show import announce, show
 
 log = logging.getLogger(__name__)
 

@@ -24,11 +24,12 @@ from steel_defects.arguments import read_lists
 from steel_defects.data.images import read_grey
 from steel_defects.data.rle import decode
 from steel_defects.errors import UserError
+from steel_defects.evaluation import parity
+from steel_defects.evaluation.parity import Parity, Tolerance
 from steel_defects.export import export
-from steel_defects.inference import convert, parity
+from steel_defects.inference import convert
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import open_engine
-from steel_defects.inference.parity import Parity, Tolerance
 from steel_defects.runs import RunFolder
 from steel_defects.train import train
 

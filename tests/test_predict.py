@@ -26,7 +26,7 @@ from steel_defects.errors import UserError
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.tables import TABLES
+from steel_defects.prediction.tables import TABLES
 
 CLASSES = ("scratch", "patch")
 TUNED = Decision((0.8, 0.5), (4, 0))

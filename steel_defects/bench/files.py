@@ -19,8 +19,8 @@ from steel_defects.data.synthetic_strip import MIN_SIDE, draw_strip
 from steel_defects.errors import UserError
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.inputs import find_images
-from steel_defects.inference.pipeline import predict_images
+from steel_defects.prediction.inputs import find_images
+from steel_defects.prediction.pipeline import predict_images
 
 _DRAWN = 16  # answers for each shape of image
 

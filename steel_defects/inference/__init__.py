@@ -1,1 +1,4 @@
-"""Using a trained net. All but `checkpoint` and `graph` work without torch, as a PC at the line does."""
+"""A trained net at work: model files, the engines that run them, and how maps become masks.
+
+All but `checkpoint`, `graph` and `convert` do without torch, as a PC at the line does.
+"""

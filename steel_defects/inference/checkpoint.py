@@ -15,10 +15,10 @@ import torch
 
 from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
+from steel_defects.files import content_hash
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.files import content_hash
 from steel_defects.inference.graph import confidences
 from steel_defects.models.deeplab import scale_logits
 from steel_defects.models.module import SegmentationModule

@@ -23,12 +23,12 @@ import torch.nn.functional as F
 
 from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
+from steel_defects.files import content_hash
 from steel_defects.inference import engine as engine_module
 from steel_defects.inference.card import KEY
 from steel_defects.inference.checkpoint import load_module
 from steel_defects.inference.decision import Decision, Maps, decision_path
 from steel_defects.inference.engine import Engine, open_engine, package
-from steel_defects.inference.files import content_hash
 from steel_defects.inference.graph import AreaResize
 
 KINDS = ["checkpoint", "onnx", "xml"]

@@ -12,7 +12,7 @@ except ImportError:  # not on Windows, where two runs into one folder go unnotic
     fcntl = None
 
 from steel_defects.errors import UserError
-from steel_defects.inference.files import writing
+from steel_defects.files import writing
 
 JOURNAL = "journal.jsonl"
 FORMAT = 1

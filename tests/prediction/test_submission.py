@@ -9,7 +9,7 @@ import pytest
 
 from steel_defects.data.rle import encode
 from steel_defects.errors import DataFaults, UserError
-from steel_defects.inference.submission import read_sample, write_submission
+from steel_defects.prediction.submission import read_sample, write_submission
 
 SIZE = (12, 20)
 IMAGES = ["c.jpg", "a_1.jpg", "b.jpg", "d.jpg"]  # neither sorted nor free of underscores

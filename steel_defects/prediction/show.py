@@ -11,7 +11,7 @@ from rich.table import Table
 
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.pipeline import Summary
+from steel_defects.prediction.pipeline import Summary
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from steel_defects.errors import UserError
-from steel_defects.inference.journal import JOURNAL, Journal
+from steel_defects.prediction.journal import JOURNAL, Journal
 
 HEAD = {"model": [{"file": "a.onnx"}], "size": (256, 1600), "white": None}
 RECORDS = [{"image": f"{k}.jpg", "status": "ok", "codes": {"1": "1 2"}} for k in range(3)] + [

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TextIO
 
 from steel_defects import __version__
-from steel_defects.inference.files import partial, writing
-from steel_defects.inference.journal import Journal
+from steel_defects.files import partial, writing
+from steel_defects.prediction.journal import Journal
 
 TABLES = ("images.csv", "defects.csv", "predictions.csv", "defects.json")
 SHOWN = 20  # bad images that are named

@@ -15,11 +15,11 @@ from tqdm import tqdm
 from steel_defects import __version__
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.handler import Handler
-from steel_defects.inference.inputs import output_names
-from steel_defects.inference.journal import Journal
 from steel_defects.inference.stream import ordered_map
-from steel_defects.inference.tables import Totals, write_tables
+from steel_defects.prediction.handler import Handler
+from steel_defects.prediction.inputs import output_names
+from steel_defects.prediction.journal import Journal
+from steel_defects.prediction.tables import Totals, write_tables
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import pytest
 
 from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
+from steel_defects.evaluation.scoring import score_samples
+from steel_defects.evaluation.tune import Tuning, dice_grid, tune, write_decision
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
-from steel_defects.inference.scoring import score_samples
-from steel_defects.inference.tune import Tuning, dice_grid, tune, write_decision
 from steel_defects.metrics import scores
 
 CLASSES = ("rust", "dents", "holes")

@@ -21,10 +21,10 @@ from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
+from steel_defects.files import content_hash
 from steel_defects.inference.components import connected_runs
 from steel_defects.inference.decision import ARGMAX_THRESHOLD, Decision, Maps, decision_path
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.files import content_hash
 from steel_defects.inference.stream import ordered_map
 from steel_defects.runs import write_json
 

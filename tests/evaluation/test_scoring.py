@@ -7,8 +7,8 @@ import pytest
 
 from steel_defects.data.augment import resize
 from steel_defects.data.images import read_grey
+from steel_defects.evaluation.scoring import confusion, score_samples
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.scoring import confusion, score_samples
 from steel_defects.metrics import image_confusions, per_image, scores
 
 CLASSES = ("rust", "dents", "holes")

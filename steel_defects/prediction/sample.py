@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from steel_defects.errors import UserError
-from steel_defects.inference.journal import Journal
-from steel_defects.inference.submission import read_sample, write_submission
+from steel_defects.prediction.journal import Journal
+from steel_defects.prediction.submission import read_sample, write_submission
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from steel_defects.data.catalog import Sample
 from steel_defects.data.images import read_grey
+from steel_defects.evaluation.scoring import confusion
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.scoring import confusion
 from steel_defects.inference.stream import ordered_map
 from steel_defects.metrics import scores
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from steel_defects.data.images import IMAGE_SUFFIXES
 from steel_defects.errors import UserError
-from steel_defects.inference.journal import JOURNAL
+from steel_defects.prediction.journal import JOURNAL
 
 MASKS, OVERLAYS = "masks", "overlays"  # folders of pictures inside an output folder
 

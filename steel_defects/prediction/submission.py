@@ -21,7 +21,7 @@ import numpy as np
 from steel_defects.data import rle as rle_code
 from steel_defects.data.label_table import Row, TableError, read_table
 from steel_defects.errors import DataFaults, Fault, UserError
-from steel_defects.inference.files import write_whole
+from steel_defects.files import write_whole
 
 KNOWN_LAYOUTS = (
     "known layouts: ImageId_ClassId,EncodedPixels (a row for each class of each image) and "

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
+from steel_defects.evaluation.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.runs import RunFolder
 
 CLASSES = ("pits", "streaks", "scratches", "patches")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steel_defects.data.images import ImageError, read_grey
+from steel_defects.files import write_whole
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.defects import find_defects
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.files import write_whole
-from steel_defects.inference.inputs import MASKS, OVERLAYS
-from steel_defects.inference.pictures import mask_png, overlay_jpeg
+from steel_defects.prediction.defects import find_defects
+from steel_defects.prediction.inputs import MASKS, OVERLAYS
+from steel_defects.prediction.pictures import mask_png, overlay_jpeg
 
 log = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ from skimage.measure import label, regionprops
 from steel_defects.data import rle
 from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
-from steel_defects.inference import handler
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.pipeline import Summary, predict_images
-from steel_defects.inference.tables import TABLES
+from steel_defects.prediction import handler
+from steel_defects.prediction.pipeline import Summary, predict_images
+from steel_defects.prediction.tables import TABLES
 
 CLASSES = ("scratch", "patch, large")
 
@@ -295,7 +295,7 @@ def test_resume_with_other_settings_is_refused(paths, tmp_path, change):
 
 def test_ctrl_c_leaves_tables_and_goes_on(paths, tmp_path, monkeypatch):
     """As Ctrl-C does, between two images; and again as the tables say how far it came."""
-    from steel_defects.inference.journal import Journal
+    from steel_defects.prediction.journal import Journal
 
     append = Journal.append
 

@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 from skimage.measure import label, regionprops
 
 from steel_defects.data import rle
-from steel_defects.inference.defects import find_defects
+from steel_defects.prediction.defects import find_defects
 
 
 def random_case(seed: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steel_defects.errors import UserError
-from steel_defects.inference.inputs import find_images, output_names
+from steel_defects.prediction.inputs import find_images, output_names
 
 FILES = [
     "b.jpg",

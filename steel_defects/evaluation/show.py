@@ -8,9 +8,9 @@ from pathlib import Path
 
 from steel_defects.console import print_scores
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.evaluation.tune import Tuning
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
-from steel_defects.inference.tune import Tuning
 from steel_defects.runs import RunFolder
 
 log = logging.getLogger(__name__)

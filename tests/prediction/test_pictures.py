@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steel_defects.inference.pictures import mask_png, overlay_jpeg
 from steel_defects.overlay import overlay
+from steel_defects.prediction.pictures import mask_png, overlay_jpeg
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (37, 3), (64, 200)])

@@ -1,0 +1,1 @@
+"""A model measured on labelled images: which images, its scores, its thresholds, its likeness to a checkpoint."""

@@ -1,0 +1,1 @@
+"""From image files to masks, overlays and tables; without torch, pandas or matplotlib."""
