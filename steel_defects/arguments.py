@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection
+
+_SWEEPS = {"-m", "--multirun"}
+# Hydra reads these as they are typed; of others it would make numbers (1.10, 2026_01_31) or refuse them (a space, ü).
+_PLAIN = re.compile(
+    r"(?=.*[A-Za-z./])(?!(?:true|false|null|nan|inf)$)[A-Za-z_./][\w./:%+@-]*", re.ASCII | re.IGNORECASE
+)
+
+
+def quote(keys: Collection[str]) -> None:
+    """Make paths what they are typed as, whatever characters they have, for the keys named.
+
+    Lists (`[a,b]`), `null`, what is quoted already, and the choices of a --multirun stay as they are.
+    """
+    if _SWEEPS & set(sys.argv[1:]):
+        return
+    for i, word in enumerate(sys.argv[1:], start=1):
+        key, sign, value = word.partition("=")
+        if (
+            sign
+            and key in keys
+            and value not in ("", "null")
+            and value[0] not in "['\""
+            and not _PLAIN.fullmatch(value)
+        ):
+            escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+            sys.argv[i] = f"{key}='{escaped}'"
 
 
 def read_lists(keys: Collection[str]) -> None:

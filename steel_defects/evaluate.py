@@ -27,6 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR, __version__
+from steel_defects.arguments import quote
 from steel_defects.console import stop
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, load_run_data, part_samples
@@ -35,7 +36,7 @@ from steel_defects.evaluation.show import announce_scoring, show_scores, show_tu
 from steel_defects.evaluation.tune import tune, write_decision
 from steel_defects.figures import draw_tuning
 from steel_defects.inference.decision import Decision, read_decision
-from steel_defects.inference.engine import open_engine
+from steel_defects.inference.loading import open_engine
 from steel_defects.results import draw_examples
 from steel_defects.runs import RunFolder, write_faults, write_json
 
@@ -75,7 +76,7 @@ def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, c
     card, argmax = engine.card, Decision.argmax(len(engine.card.classes))
     decision = card.decision if settings["decision"] == "auto" else argmax
     if settings["decision"] not in ("auto", "argmax"):
-        decision = read_decision(Path(settings["decision"]), len(card.classes))
+        decision = read_decision(Path(settings["decision"]).expanduser(), card.classes)
     data = load_run_data(models, card, chosen, changes, divided=part != "all" or settings["tune"])
     samples = part_samples(data, part, models, card)
     announce_scoring(settings, models, engine, data, len(samples), decision)
@@ -157,4 +158,5 @@ def check_settings(settings: Mapping) -> list[Path]:
 
 
 if __name__ == "__main__":
+    quote(("checkpoint", "decision", "data.root", "data.csv", "data.image_dir", "data.split.file"))
     main()

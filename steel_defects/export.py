@@ -14,58 +14,42 @@ from __future__ import annotations
 import steel_defects.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
+import contextlib
 import logging
 import platform
-import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.table import Table
 
 from steel_defects import CONF_DIR, __version__
-from steel_defects.arguments import read_lists
+from steel_defects.arguments import quote, read_lists
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
-from steel_defects.evaluation.parity import Parity, Tolerance, measure
+from steel_defects.evaluation.exports import PRECISIONS, Export, plan, show, write_record
+from steel_defects.evaluation.parity import Tolerance, measure
 from steel_defects.evaluation.run_data import asked_data, find_run, load_run_data, part_samples
+from steel_defects.files import writing
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.checkpoint import CheckpointEngine, load_module
 from steel_defects.inference.convert import stamp, trace, write_model
-from steel_defects.inference.engine import open_engine
 from steel_defects.inference.graph import StripModel
+from steel_defects.inference.loading import open_engine
 from steel_defects.machine import available_cores
-from steel_defects.runs import write_json
+from steel_defects.packages import package
 
 log = logging.getLogger(__name__)
 
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
-PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8", "int8-bf16")}
 _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnx", "openvino", "nncf")
-
-
-@dataclass
-class Export:
-    """One file that was asked for, and what became of it."""
-
-    path: Path
-    precision: str
-    parity: Parity | None = None
-    faults: Sequence[str] = ()
-
-    @property
-    def engine(self) -> str:
-        return "ONNX Runtime" if self.path.suffix == ".onnx" else "OpenVINO"
 
 
 @hydra.main(config_path=CONF_DIR, config_name="export", version_base="1.3")
@@ -101,16 +85,18 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
     card = replace(reference.card, output=settings["maps"], versions=_versions())
     exports = plan(wanted, card, folder, settings["overwrite"])
     data = load_run_data([checkpoint], card, chosen, changes)
-    calibration = draw(data, settings["calibration"], checkpoint, card)
+    int8 = any("int8" in precision for _, precision in wanted)
+    calibration = draw(data, settings["calibration"], checkpoint, card) if int8 else []
     compared = draw(data, settings["parity"], checkpoint, card)
     log.info("model   %s: %s on %s, at %dx%d", card.system, card.architecture, card.encoder, *card.size)
     log.info("data    %s: %s, %d images to compare on", data.name, settings["parity"]["part"], len(compared))
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         source = Path(partial) / "source.onnx"
         trace(StripModel(load_module(checkpoint).net, card.size, card.output), source)
-        images = [read_grey(sample.path) for sample in calibration] if any("int8" in p for _, p in wanted) else []
+        images = [read_grey(sample.path) for sample in calibration]
         engines = []
         for one in exports:
             log.info("writing %s", one.path.name)
@@ -126,9 +112,13 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
             one.parity, one.faults = parity, parity.faults(Tolerance(**limits))
             if not one.faults:
                 scores = card.scores | {"parity": parity.as_dict()}
-                stamp(Path(partial) / one.path.name, replace(engine.card, scores=scores), one.path)
-    show(exports, folder)
-    write_json(folder / "export.json", {"checkpoint": str(checkpoint), "files": [_record(one) for one in exports]})
+                done = Path(partial) / "done" / one.path.name
+                done.parent.mkdir(exist_ok=True)
+                stamp(Path(partial) / one.path.name, replace(engine.card, scores=scores), done)
+                for file in sorted(done.parent.iterdir()):  # the .bin before the .xml: whole, or as it was
+                    file.replace(folder / file.name)
+        write_record(folder / "export.json", checkpoint, exports)
+    show(exports)
     return exports
 
 
@@ -159,32 +149,27 @@ def check_settings(settings: Mapping) -> tuple[Path, Path, list[tuple[str, str]]
         count = settings[key]["images"]
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
             faults.append(f"{key}.images={count}: a whole number, 1 or more, or null for all")
+    for precision in ("fp32", "bf16", "int8"):
+        limits = settings["parity"][precision]
+        given = limits if isinstance(limits, dict) else {}
+        numbers = [given.get("pixels"), given.get("miou"), given.get("confidence") or 0]
+        if set(given) != {"confidence", "pixels", "miou"} or not all(type(n) in (int, float) for n in numbers):
+            faults.append(f"parity.{precision}={limits}: numbers for pixels, miou and confidence (this may be null)")
     wanted = [(f, p) for f in formats for p in precisions if p in PRECISIONS.get(f, ())]
     if not faults and not wanted:
         offered = "; ".join(f"{name} in {', '.join(all_of)}" for name, all_of in PRECISIONS.items())
         faults.append(f"nothing to write: there is {offered}")
     if faults:
         raise UserError("\n".join(faults))
+    package("onnx", "export")  # tracing needs it, whatever comes of the trace
+    for name in {"onnxruntime" if f == "onnx" else f for f, _ in wanted} | {"nncf" for _, p in wanted if "int8" in p}:
+        package(name, "export")
     for name in formats:
         if lacking := [p for p in precisions if p not in PRECISIONS[name]]:
             log.warning("%s is not offered in %s: its CPU engine computes in no such precision", name, lacking[0])
     run = find_run(checkpoint)
     default = (run.path if run else checkpoint.parent) / "export"
     return checkpoint, Path(settings["output"]).expanduser() if settings["output"] else default, wanted
-
-
-def plan(wanted: Sequence[tuple[str, str]], card: ModelCard, folder: Path, overwrite: bool) -> list[Export]:
-    """Name the files.
-
-    Raises:
-        UserError: where one is there already.
-    """
-    stem = re.sub(r"[^\w.+-]+", "_", card.system)
-    exports = [Export(folder / f"{stem}-{precision}{SUFFIX[name]}", precision) for name, precision in wanted]
-    there = [str(one.path) for one in exports if one.path.exists()]
-    if there and not overwrite:
-        raise UserError(f"There already: {', '.join(there)}. Choose another output=, or overwrite=true")
-    return exports
 
 
 def draw(data: StripDataModule, settings: Mapping, checkpoint: Path, card: ModelCard) -> list[Sample]:
@@ -194,58 +179,23 @@ def draw(data: StripDataModule, settings: Mapping, checkpoint: Path, card: Model
     return [samples[i * len(samples) // count] for i in range(count)]
 
 
-def show(exports: Sequence[Export], folder: Path) -> None:
-    """Print what was written and how near it is to the checkpoint."""
-    console = Console(soft_wrap=True)
-    measured = [one.parity for one in exports if one.parity]
-    if measured:
-        console.print(
-            f"Compared with the checkpoint (miou {measured[0].miou_checkpoint:.4f}) on {measured[0].images} images",
-            markup=False,
-            highlight=False,
-        )
-    table = Table()
-    for heading in ("engine", "precision", "MB", "confidence", "pixels alike", "miou", "kept"):
-        table.add_column(heading, justify="left" if heading in ("engine", "precision", "kept") else "right")
-    for one in exports:
-        numbers = ["-"] * 3
-        if one.parity:
-            numbers = [f"±{one.parity.confidence:.1g}", f"{one.parity.pixels:.3%}", f"{one.parity.miou_file:.4f}"]
-        size = "-" if one.faults else f"{_megabytes(one.path):.1f}"
-        style = "red" if one.faults else None
-        table.add_row(one.engine, one.precision, size, *numbers, "no" if one.faults else "yes", style=style)
-    console.print(table)
-    for one in exports:
-        for fault in one.faults:
-            console.print(f"{one.path.name} is not offered: {fault}", markup=False, highlight=False)
-        if not one.faults:
-            console.print(str(one.path), markup=False, highlight=False)
-
-
-def _record(one: Export) -> dict:
-    return {
-        "file": one.path.name,
-        "engine": one.engine,
-        "precision": one.precision,
-        "megabytes": None if one.faults else _megabytes(one.path),
-        "parity": one.parity.as_dict() if one.parity else None,
-        "faults": list(one.faults),
-    }
-
-
-def _megabytes(path: Path) -> float:
-    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    return sum(file.stat().st_size for file in files) / 1e6
-
-
 def _listed(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
 def _versions() -> dict[str, str]:
-    return {"steel_defects": __version__, "python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
+    return {"steel_defects": __version__, "python": platform.python_version()} | _installed()
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 if __name__ == "__main__":
     read_lists(("format", "precision"))
+    quote(("checkpoint", "output", "data.root", "data.csv", "data.image_dir", "data.split.file"))
     main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +36,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         UserError: where it cannot be written.
     """
-    part = partial(path)
+    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short, however long the name is
     with writing(path):
         try:
             part.write_bytes(data)

@@ -1,12 +1,13 @@
 """Imported first by commands that train or need a checkpoint: names the extra, where its packages are missing."""
 
 import sys
-from importlib.util import find_spec
 
-_missing = [name for name in ("torch", "pytorch_lightning", "segmentation_models_pytorch") if find_spec(name) is None]
-if _missing:
+from steel_defects.packages import missing_for_training
+
+if _missing := missing_for_training():
     print(
-        f'Error: this command needs {", ".join(_missing)}, which are not installed: pip install "steel-defects[train]"',
+        f'Error: this command needs {", ".join(_missing)}, not installed here: pip install "steel-defects[train]", '
+        'or "steel-defects[export]" to export and benchmark',
         file=sys.stderr,
     )
     sys.exit(2)

@@ -29,12 +29,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import rename
+from steel_defects.arguments import quote, rename
 from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.files import content_hash
 from steel_defects.inference.decision import Decision, read_decision
-from steel_defects.inference.engine import Engine, open_engine
+from steel_defects.inference.engine import Engine
+from steel_defects.inference.loading import open_engine
 from steel_defects.prediction.inputs import find_images
 from steel_defects.prediction.journal import refuse_used
 from steel_defects.prediction.pipeline import Summary, predict_images
@@ -113,9 +114,13 @@ def predict(
     """
     numbers = {"white": (white, 1, 65535), "quality": (quality, 1, 100), "threads": (threads, 1, 4096)}
     flags = {"masks": masks, "overlays": overlays, "resume": resume, "progress": progress, "tta": tta}
-    check(numbers, flags, size)
-    files = [Path(str(m)).expanduser() for m in ([checkpoint] if isinstance(checkpoint, str | Path) else checkpoint)]
-    target = Path(str(output)).expanduser()
+    texts = {"input": input, "output": output, "decision": decision}
+    texts |= {} if submission is None else {"submission": submission}
+    models = list(checkpoint) if isinstance(checkpoint, Sequence) and not isinstance(checkpoint, str) else [checkpoint]
+    texts |= {"model": next((model for model in models if not isinstance(model, str | Path)), "")}
+    check(numbers, flags, texts, size)
+    files = [Path(model).expanduser() for model in models]
+    target = Path(output).expanduser()
     refuse_used(target, resume)
     paths = find_images(str(input), target)
     engine = open_engine(files, precision=precision, threads=threads, device=device, tta=tta, size=size)
@@ -147,13 +152,17 @@ def predict(
 
 
 def check(
-    numbers: Mapping[str, tuple[object, int, int]], flags: Mapping[str, object], size: Sequence[int] | None
+    numbers: Mapping[str, tuple[object, int, int]],
+    flags: Mapping[str, object],
+    texts: Mapping[str, object],
+    size: Sequence[int] | None,
 ) -> None:
     """Refuse, all at once, values that are none.
 
     Args:
         numbers: value (None is fine), least and greatest of each.
         flags: by name.
+        texts: paths and words, by name.
         size: two whole numbers, or None.
     """
     wrong = [
@@ -162,6 +171,7 @@ def check(
         if value is not None and (type(value) is not int or not least <= value <= most)
     ]
     wrong += [f"{name}={value}: true or false" for name, value in flags.items() if not isinstance(value, bool)]
+    wrong += [f"{name}={value}: a path" for name, value in texts.items() if not isinstance(value, str | Path)]
     sides = [] if isinstance(size, str | int | float) else list(size or (1, 1))
     if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
         wrong.append(f"size={size}: [height,width] in pixels")
@@ -186,7 +196,7 @@ def choose_decision(engine: Engine, asked: str) -> tuple[Decision, str]:
         return engine.card.decision, "the model's own"
     if asked == "argmax":
         return Decision.argmax(len(engine.card.classes)), "as asked"
-    return read_decision(Path(asked).expanduser(), len(engine.card.classes)), f"from {asked}"
+    return read_decision(Path(asked).expanduser(), engine.card.classes), f"from {asked}"
 
 
 def refuse_multirun(arguments: Sequence[str]) -> None:
@@ -198,4 +208,5 @@ def refuse_multirun(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     refuse_multirun(sys.argv[1:])
     rename("model", "checkpoint")  # conf/model/ makes `model` a group
+    quote(("checkpoint", "input", "output", "decision", "submission"))
     main()

@@ -19,7 +19,7 @@ from steel_defects import CONF_DIR
 from steel_defects.errors import UserError
 from steel_defects.evaluate import evaluate
 from steel_defects.inference.decision import decision_path
-from steel_defects.inference.engine import open_engine
+from steel_defects.inference.loading import open_engine
 from steel_defects.runs import RunFolder
 from steel_defects.train import train
 

@@ -29,7 +29,7 @@ from steel_defects.evaluation.parity import Parity, Tolerance
 from steel_defects.export import export
 from steel_defects.inference import convert
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import open_engine
+from steel_defects.inference.loading import open_engine
 from steel_defects.runs import RunFolder
 from steel_defects.train import train
 
@@ -216,7 +216,7 @@ def test_tolerances():
     assert faults(pixels=0.98) == ["98.000% of the pixels are decided alike, at least 100.000% must be"]
     assert faults(miou_file=0.4) == ["miou falls by 0.1000, allowed 0"]
     assert faults(miou_file=0.6) == [], "a gain is no loss"
-    assert faults(miou_checkpoint=float("nan"), miou_file=float("nan")) == [], "no image has a defect"
+    assert "could not be measured" in faults(miou_checkpoint=float("nan"), miou_file=float("nan"))[0]
     assert faults(Tolerance(None, 0, 1), confidence=float("nan")) == ["the confidence of some pixels is not a number"]
 
 
@@ -231,6 +231,9 @@ def test_existing_files_are_refused_or_replaced(start, tmp_path):
     assert (folder / f"{FILE}.onnx").read_text() == "mine"
     start("format=onnx", "overwrite=true")
     assert open_engine(folder / f"{FILE}.onnx").card.classes == CLASSES
+    start("format=openvino")
+    record = json.loads((folder / "export.json").read_text())
+    assert {file["file"] for file in record["files"]} == {f"{FILE}.onnx", f"{FILE}.xml"}, "none is forgotten"
     assert (folder / "other.txt").read_text() == "mine, too"
 
 
@@ -245,6 +248,7 @@ def test_settings_errors_come_all_at_once(start, tmp_path):
             "parity.images=many",
             "threads=-1",
             "overwrite=maybe",
+            "parity.bf16.miou=null",
         )
     lines = str(caught.value).splitlines()
     expected = [f"no checkpoint {tmp_path}/none.ckpt", "format=tflite: one of onnx, openvino", "precision=fp64: one of"]
@@ -253,6 +257,7 @@ def test_settings_errors_come_all_at_once(start, tmp_path):
         "threads=-1:",
         "overwrite=maybe:",
         "calibration.images=0: a whole",
+        "parity.bf16=",
     ]
     assert len(lines) == len(expected) + 1
     for said in [*expected, "parity.images=many: a whole number"]:

@@ -17,8 +17,9 @@ from steel_defects.bench.timing import reason
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.convert import stamp, trace, write_model
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import Engine, open_engine
+from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import StripModel
+from steel_defects.inference.loading import open_engine
 from steel_defects.models.module import SegmentationModule
 
 

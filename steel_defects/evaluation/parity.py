@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -60,7 +61,9 @@ class Parity:
         if self.pixels < tolerance.pixels:
             faults.append(f"{self.pixels:.3%} of the pixels are decided alike, at least {tolerance.pixels:.3%} must be")
         loss = self.miou_checkpoint - self.miou_file
-        if loss > tolerance.miou:
+        if math.isnan(loss):
+            faults.append("miou could not be measured: no image to compare on has a defect")
+        elif loss > tolerance.miou:
             faults.append(f"miou falls by {loss:.4f}, allowed {tolerance.miou:g}")
         return faults
 

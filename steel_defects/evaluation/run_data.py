@@ -92,8 +92,11 @@ def load_run_data(
             f"The data has the classes {', '.join(settings['classes'])}; the model knows {', '.join(card.classes)}. "
             "Choose data of the model's classes, in the same order."
         )
+    for key in ("root", "csv", "image_dir"):
+        if not isinstance(settings.get(key), str):
+            raise UserError(f"data.{key}={settings.get(key)}: a path")
     split = dict(settings.get("split") or {})
-    file = split.get("file") or (str(run.split) if run else None)
+    file = str(split.get("file") or (run.split if run else "")) or None
     settings |= {"size": card.size, "split": split | {"file": file if divided else None}}
     data = StripDataModule(**settings)
     data.prepare_data()

@@ -193,7 +193,7 @@ def write_decision(
     tuning: Tuning, engine: Engine, checkpoints: Sequence[Path], data: StripDataModule, tta: bool
 ) -> Path:
     """Write the decision beside the first checkpoint, with what it was tuned on and for, whole or not at all."""
-    path = decision_path(checkpoints[0])
+    path = decision_path(checkpoints[0], tta, len(checkpoints))
     versions = {"steel_defects": __version__, "python": platform.python_version()} | engine.about["versions"]
     hashes = {"data": data.name, "data_hash": data.catalog.data_hash, "split_hash": data.split_hash}
     write_json(

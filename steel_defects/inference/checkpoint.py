@@ -69,23 +69,21 @@ def card_of(path: Path, module: SegmentationModule) -> ModelCard:
     )
 
 
-def decision_of(paths: Sequence[Path], num_classes: int, size: tuple[int, int], tta: bool) -> Decision:
-    """The decision beside the first checkpoint, if it was tuned for just these, run alike; else argmax."""
-    path = decision_path(paths[0])
+def decision_of(paths: Sequence[Path], classes: Sequence[str], size: tuple[int, int], tta: bool) -> Decision:
+    """The decision beside the first checkpoint, if it was tuned for just these, at this size; else argmax."""
+    path = decision_path(paths[0], tta, len(paths))
     if not path.is_file():
-        return Decision.argmax(num_classes)
-    decision = read_decision(path, num_classes)  # first: it has words for a broken file
+        return Decision.argmax(len(classes))
+    decision = read_decision(path, classes)  # first: it has words for a broken file
     tuned = json.loads(path.read_text())
-    differs = {
-        "other checkpoints": _hashes(tuned) != [content_hash(p) for p in paths],
-        "mirror images" if tuned.get("tta") else "no mirror images": tuned.get("tta", False) != tta,
-        "size {}": list(size) != tuned.get("size"),
-    }
-    reasons = [reason.format(tuned.get("size")) for reason, is_so in differs.items() if is_so]
-    if not reasons:
+    if _hashes(tuned) != [content_hash(p) for p in paths]:
+        reason = "other checkpoints"
+    elif list(size) != tuned.get("size"):
+        reason = f"size {tuned.get('size')}"
+    else:
         return decision
-    log.warning("%s does not apply: it was tuned for %s", path.name, ", ".join(reasons))
-    return Decision.argmax(num_classes)
+    log.warning("%s does not apply: it was tuned for %s", path.name, reason)
+    return Decision.argmax(len(classes))
 
 
 def _hashes(tuned: dict) -> list:
@@ -133,7 +131,7 @@ class CheckpointEngine(Engine):
             precision=precision,
             size=chosen,
             system=" + ".join(card.system for card in cards),
-            decision=decision_of(paths, len(cards[0].classes), chosen, tta),
+            decision=decision_of(paths, cards[0].classes, chosen, tta),
         )
         # One convolution already takes all cores, and eager calls side by side would fight over them.
         self.parallel = 1
@@ -206,7 +204,7 @@ def _device(name: str) -> torch.device:
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision not in _PRECISIONS:
+    if not isinstance(precision, str) or precision not in _PRECISIONS:
         raise UserError(f"precision of a checkpoint is one of {', '.join(_PRECISIONS)}; not {precision!r}")
     if precision == "fp16" and device.type == "cpu":
         raise UserError("precision=fp16 needs a GPU; on a CPU take bf16 or fp32")

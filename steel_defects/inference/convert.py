@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from steel_defects.inference.card import KEY, ModelCard
-from steel_defects.inference.engine import package
 from steel_defects.inference.graph import StripModel
+from steel_defects.packages import package
 
 _OPSET = 18
 _NAMES = {"classes": ["classes", "confidence"], "probabilities": ["probabilities"]}

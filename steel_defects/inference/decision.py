@@ -35,8 +35,8 @@ def maps_of(probabilities: np.ndarray) -> Maps:
     defects = probabilities[1:]
     best = defects.argmax(axis=0)
     chosen = np.take_along_axis(defects, best[None], axis=0)[0]
-    with np.errstate(invalid="ignore"):  # both zero: not a defect
-        confidence = np.nan_to_num(chosen / (chosen + probabilities[0]))
+    total = chosen + probabilities[0]
+    confidence = np.divide(chosen, total, out=np.zeros_like(chosen), where=total != 0)  # both zero: not a defect
     return Maps((best + 1).astype(np.uint8), confidence.astype(np.float32))
 
 
@@ -80,7 +80,7 @@ class Decision:
             if len(own) < len(self.thresholds):
                 above &= np.isin(maps.classes, own)
             np.copyto(mask, maps.classes, where=above)
-        if max(self.min_area) > 1:
+        if max(self.min_area) * scale > 1:
             erase_small(mask, np.array(self.min_area) * scale)
         return mask
 
@@ -102,27 +102,45 @@ class Decision:
             wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
             if wrong:
                 raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
+        if parts := [area for area in areas if area != int(area)]:
+            raise UserError(f"min_area: {parts[0]!r} is no whole number of pixels")
         return cls(tuple(float(t) for t in thresholds), tuple(int(a) for a in areas))
 
 
-def decision_path(checkpoint: str | Path) -> Path:
-    """Where the tuned decision of a checkpoint lies: beside it."""
-    return Path(checkpoint).with_suffix(".decision.json")
+def decision_path(checkpoint: str | Path, tta: bool = False, averaged: int = 1) -> Path:
+    """Where the tuned decision of a checkpoint lies: beside it, one file for each way to run it.
+
+    Args:
+        checkpoint: the first, where several are averaged.
+        tta: with mirror images.
+        averaged: checkpoints.
+    """
+    way = (f".mean{averaged}" if averaged > 1 else "") + (".tta" if tta else "")
+    return Path(checkpoint).with_suffix(f"{way}.decision.json")
 
 
-def read_decision(path: Path, num_classes: int) -> Decision:
+def read_decision(path: Path, classes: Sequence[str]) -> Decision:
     """Read a tuned decision.
 
+    Args:
+        path: of the file.
+        classes: names of the model's classes.
+
     Raises:
-        UserError: where the file is missing, broken, or made for another number of classes.
+        UserError: where the file is missing, broken, or made for other classes.
     """
+    num_classes = len(classes)
     try:
         values = json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"no file {path}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    values = values if isinstance(values, dict) else {}
+    own = values.get("class_names", list(classes))
+    if own != list(classes):
+        raise UserError(f"{path} was tuned for the classes {own}; the model knows {list(classes)}")
     try:
-        return Decision.from_dict(values if isinstance(values, dict) else {}, num_classes)
+        return Decision.from_dict(values, num_classes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

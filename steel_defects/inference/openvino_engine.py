@@ -10,8 +10,9 @@ import numpy as np
 from steel_defects.errors import UserError
 from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.decision import Maps, maps_of
-from steel_defects.inference.engine import Engine, package
+from steel_defects.inference.engine import Engine
 from steel_defects.machine import cpu_name
+from steel_defects.packages import package
 
 # What the parts that are not int8 compute in.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8-bf16": "bf16"}
@@ -30,6 +31,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, threads: int) -> None:
         ov = package("openvino")
+        path = path.resolve()  # a link's weights lie beside the file it leads to
         core = ov.Core()
         if not path.with_suffix(".bin").is_file():
             raise UserError(f"{path} lacks its weights, {path.with_suffix('.bin').name}: the two files go together")

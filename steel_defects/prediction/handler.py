@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from steel_defects.data.images import ImageError, read_grey
+from steel_defects.errors import UserError
 from steel_defects.files import write_whole
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.prediction.defects import find_defects
-from steel_defects.prediction.inputs import MASKS, OVERLAYS
+from steel_defects.prediction.journal import MASKS, OVERLAYS
 from steel_defects.prediction.pictures import mask_png, overlay_jpeg
 
-log = logging.getLogger(__name__)
+_LONGEST = 250  # bytes of a name, so that an ending of a picture still fits into a file system's 255
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,32 @@ class Handler:
             the image's record, as the journal keeps it.
 
         Raises:
-            UserError: where a picture cannot be written. An image that cannot be read is a record.
+            UserError: where a picture cannot be written. An image that cannot be read or predicted is a record.
         """
         image, path, short = job
-        stamp = file_stamp(path)
         try:
-            if stamp and not stamp[2]:
-                raise ImageError("is no file")  # reading a pipe would wait forever
-            grey = read_grey(path, self.white)
+            return self._predict(image, path, short)
         except ImageError as error:
-            return {"image": image, "status": "error", "error": str(error)}
-        try:
-            maps = self.engine(grey)
-        except Exception:
-            log.error("At image %s:", image)
-            raise
+            reason = str(error)
+        except UserError:
+            raise  # a picture that cannot be written: neither can the next
+        except Exception as error:  # too large for memory, say: engines have their own words for it
+            lines = str(error).strip().splitlines() or [""]
+            reason = f"cannot be predicted ({type(error).__name__}: {lines[-1][:200]})"
+        for picture in (self.mask_path(short), self.overlay_path(short)):
+            picture.unlink(missing_ok=True)  # of an earlier run, when the image was another
+        return {"image": image, "status": "error", "error": reason}
+
+    def _predict(self, image: str, path: Path, short: str) -> dict:
+        stamp = file_stamp(path)
+        if stamp and not stamp[2]:
+            raise ImageError("is no file")  # reading a pipe would wait forever
+        if len(os.fsencode(PurePosixPath(short).name)) > _LONGEST:
+            raise ImageError(f"has a name of more than {_LONGEST} bytes, too long for its pictures; rename it")
+        grey = read_grey(path, self.white)
+        maps = self.engine(grey)
+        if not np.isfinite(maps.confidence.max()):
+            raise ImageError("gets no number from the net; look at the model, or at its precision")
         mask = self.decision.mask(maps)
         codes, defects = find_defects(mask, maps.confidence)
         if self.masks:
@@ -91,7 +105,7 @@ class Handler:
         if record is None or record["status"] != "ok" or record["file"] != (file_stamp(path) or [])[:2]:
             return False
         pictures = [self.mask_path(short)] * self.masks + [self.overlay_path(short)] * self.overlays
-        return all(picture.is_file() for picture in pictures)
+        return all(picture.is_file() and picture.stat().st_size for picture in pictures)
 
 
 def file_stamp(path: Path) -> list | None:

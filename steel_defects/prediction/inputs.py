@@ -11,9 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from steel_defects.data.images import IMAGE_SUFFIXES
 from steel_defects.errors import UserError
-from steel_defects.prediction.journal import JOURNAL
-
-MASKS, OVERLAYS = "masks", "overlays"  # folders of pictures inside an output folder
+from steel_defects.prediction.journal import JOURNAL, MASKS, OVERLAYS
 
 _ENDINGS = ", ".join(sorted(IMAGE_SUFFIXES))
 
@@ -33,17 +31,23 @@ def find_images(source: str, output: Path) -> dict[str, Path]:
     Raises:
         UserError: where nothing is found.
     """
-    path = Path(source).expanduser()
     is_result = _result_folders(output)
-    if path.is_file():
+    try:
+        path = Path(source).expanduser()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a home that nobody has
+        raise UserError(f"input={source[:200]}: {error}") from error
+    if is_file:
         return {path.name: path}
-    if path.is_dir():
+    if is_folder:
         names, root = _walk(path, is_result), path
         looked_for = f"files ending in {_ENDINGS}, in the folder and its subfolders, hidden ones left out"
     elif glob.has_magic(str(path)):
         fixed = [part for part in path.parts if not glob.has_magic(part)]
         wild = path.parts.index(next(part for part in path.parts if glob.has_magic(part)))
         root = Path(*fixed[:wild])
+        if ".." in path.parts[wild:]:
+            raise UserError(f"input={source}: '..' behind a wildcard would lead results out of their folder")
         names = _matches(root, str(Path(*path.parts[wild:])), is_result)
         looked_for = f"files that match and end in {_ENDINGS}"
     else:
@@ -71,8 +75,13 @@ def _walk(root: Path, is_result: Callable[[Path], bool]) -> Iterable[str]:
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename} cannot be searched: {error.strerror}") from error
 
-    for folder, subfolders, files in os.walk(root, onerror=refuse):
+    seen = set()
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
         here = Path(folder)
+        if (place := here.resolve()) in seen:  # a link back to where we have been
+            subfolders.clear()
+            continue
+        seen.add(place)
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and not is_result(here / name)]
         below = here.relative_to(root)
         yield from ((below / name).as_posix() for name in files if _is_image(name) and not name.startswith("."))
@@ -100,9 +109,14 @@ def output_names(names: Iterable[str]) -> dict[str, str]:
         {'a.jpg': 'a', 'b/a.jpg': 'b/a.jpg', 'b/a.png': 'b/a.png'}
     """
     chosen = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
+    folders = {folder.as_posix() for name in chosen for folder in PurePosixPath(name).parents}
     while True:  # a name kept in full may in turn be what another has been shortened to
         taken = Counter(short.casefold() for short in chosen.values())  # some file systems do not tell A from a
-        clashing = [name for name, short in chosen.items() if short != name and taken[short.casefold()] > 1]
+        clashing = [
+            name
+            for name, short in chosen.items()
+            if short != name and (taken[short.casefold()] > 1 or {f"{short}.png", f"{short}.jpg"} & folders)
+        ]
         if not clashing:
             return chosen
         chosen.update({name: name for name in clashing})

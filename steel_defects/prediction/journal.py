@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -16,18 +17,32 @@ from steel_defects.files import writing
 
 JOURNAL = "journal.jsonl"
 FORMAT = 1
+MASKS, OVERLAYS = "masks", "overlays"  # folders of pictures inside an output folder
+TABLES = ("images.csv", "defects.csv", "predictions.csv", "defects.json")
+SUBMISSION = "submission.csv"
 
 
 def refuse_used(output: Path, resume: bool) -> None:
     """Check that an output folder is free, or is to be gone on with.
 
     Raises:
-        UserError: where it holds a journal, or is no folder.
+        UserError: where it holds a journal, or what is not ours and would be written over, or is no folder.
     """
-    if output.exists() and not output.is_dir():
-        raise UserError(f"output={output} is a file; give a folder")
-    if not resume and (output / JOURNAL).exists():
-        raise UserError(f"output={output} holds results already; add resume=true to go on with them, or give another")
+    with writing(output):
+        if output.exists() and not output.is_dir():
+            raise UserError(f"output={output} is a file; give a folder")
+        if (output / JOURNAL).exists():
+            if resume:
+                return
+            raise UserError(
+                f"output={output} holds results already; add resume=true to go on with them, or give another"
+            )
+        foreign = [name for name in (MASKS, OVERLAYS, *TABLES, SUBMISSION) if (output / name).exists()]
+    if foreign:
+        raise UserError(
+            f"output={output} holds {', '.join(foreign)}, which this command did not write and would write over; "
+            "give another folder"
+        )
 
 
 class Journal:
@@ -39,7 +54,7 @@ class Journal:
         resume: go on with a journal, if there is one.
 
     Attributes:
-        dropped: whether the last line was cut short, and left out.
+        dropped: how many lines were damaged, or cut short by a killed run, and are left out.
 
     Raises:
         UserError: where the folder is used without `resume`, the journal's head differs, or another run is writing.
@@ -48,7 +63,7 @@ class Journal:
     def __init__(self, output: Path, head: Mapping, resume: bool = False) -> None:
         refuse_used(output, resume)
         self.path = output / JOURNAL
-        self.dropped = False
+        self.dropped = 0
         self._places: dict[str, int] = {}
         head = json.loads(json.dumps({"format": FORMAT, **head}))
         with writing(self.path):
@@ -59,7 +74,8 @@ class Journal:
             if not self._read(head):
                 self._write(head)
         except BaseException:
-            self._file.close()
+            with suppress(OSError):  # a full disk, which has been told of already
+                self._file.close()
             raise
 
     def append(self, record: Mapping) -> None:
@@ -109,31 +125,31 @@ class Journal:
             pass
 
     def _read(self, head: dict) -> bool:
-        """Read what is there, and cut off what a killed run left unfinished.
+        """Read what is there, step over damaged lines, and cut off what a killed run left unfinished.
 
         Returns:
             whether there was a head.
         """
         self._file.seek(0)
-        whole, found = 0, None
+        place, whole, found = 0, 0, None  # whole: where the last sound line ends
         for line in self._file:
+            start, place = place, place + len(line)
             try:
-                record = json.loads(line)
                 if not line.endswith(b"\n"):
-                    break
+                    raise ValueError("cut short")
+                record = json.loads(line)
                 if found is None:
+                    self._compare(record, head)
                     found = record
                 else:
-                    self._places[record["image"]] = whole
+                    self._places[record["image"]] = start
+                whole = place
             except (ValueError, KeyError, TypeError):
-                break
-            whole += len(line)
-        if found is not None:
-            self._compare(found, head)
+                if found is None and line.endswith(b"\n"):
+                    raise UserError(f"{self.path} is no journal of this command; give another output") from None
+                self.dropped += 1
         with writing(self.path):
-            self.dropped = self._file.seek(0, 2) > whole
-            if self.dropped:
-                self._file.truncate(whole)
+            self._file.truncate(whole)
         return found is not None
 
     def _compare(self, found: object, head: dict) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from steel_defects.data.images import ImageError
 from steel_defects.overlay import overlay
 
 # Run lengths without a filter: on masks a fifth of the default's time, and smaller files.
@@ -16,7 +17,11 @@ _JPEG_SIDE = 65_500  # pixels: the format's own limit, which the picture of a wh
 
 
 def mask_png(mask: np.ndarray) -> bytes:
-    """A mask, uint8 [H, W], as a grey PNG of the same values."""
+    """A mask, uint8 [H, W], as a grey PNG of the same values.
+
+    Raises:
+        ImageError: where it has more pixels than the format takes.
+    """
     return _encoded(".png", mask, _PNG)
 
 
@@ -46,4 +51,7 @@ def overlay_jpeg(image: np.ndarray, mask: np.ndarray, quality: int) -> bytes:
 
 
 def _encoded(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
-    return cv2.imencode(suffix, picture, options)[1].tobytes()
+    done, data = cv2.imencode(suffix, picture, options)
+    if not done:
+        raise ImageError(f"is too large for a {suffix} picture of it")
+    return data.tobytes()

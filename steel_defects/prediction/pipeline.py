@@ -96,7 +96,7 @@ def predict_images(
     predicted, interrupted = 0, False
     with Journal(output, {**settings, **(head or {})}, resume) as journal:
         if journal.dropped:
-            log.warning("The last record of the journal was cut short; its image is done again")
+            log.warning("%d records of the journal are damaged; their images are done again", journal.dropped)
         jobs = ((image, path, short[image]) for image, path in paths.items())
         jobs = [job for job in jobs if not handler.is_done(job, journal.get(job[0]))]
         bar = tqdm(

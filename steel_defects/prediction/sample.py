@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from steel_defects.errors import UserError
-from steel_defects.prediction.journal import Journal
+from steel_defects.prediction.journal import SUBMISSION, TABLES, Journal
 from steel_defects.prediction.submission import read_sample, write_submission
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ def only_listed(
     Raises:
         UserError: where the sample cannot be read, or lists images that `paths` has not, or has twice.
     """
+    results = [output / name for name in (*TABLES, SUBMISSION)]
+    if path.resolve() in [result.resolve() for result in results]:
+        raise UserError(f"submission={path} would be written over by the results; give another output")
     sample = read_sample(path, num_classes)
     names = match_sample(sample.images, paths)
     if left := len(paths) - len(names):
@@ -40,7 +43,10 @@ def only_listed(
     listed = set(names.values())
 
     def finish(journal: Journal) -> None:
-        write_submission(output / "submission.csv", sample, codes_of(names, journal))
+        unread = [image for image, name in names.items() if (journal.get(name) or {}).get("status") != "ok"]
+        if unread:
+            log.warning("%d images that could not be read are handed in as clean, %s first", len(unread), unread[0])
+        write_submission(output / SUBMISSION, sample, codes_of(names, journal))
 
     return {name: file for name, file in paths.items() if name in listed}, finish
 

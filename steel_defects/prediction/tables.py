@@ -13,9 +13,8 @@ from typing import TextIO
 
 from steel_defects import __version__
 from steel_defects.files import partial, writing
-from steel_defects.prediction.journal import Journal
+from steel_defects.prediction.journal import TABLES, Journal
 
-TABLES = ("images.csv", "defects.csv", "predictions.csv", "defects.json")
 SHOWN = 20  # bad images that are named
 
 DEFECT_COLUMNS = ["image", "class", "class_id", "defect", "area_px", "area_percent", "x", "y", "width", "height"]

@@ -150,8 +150,10 @@ def test_written_decision(blobs, tmp_path):
         checkpoint.parent.mkdir()
         checkpoint.write_bytes(checkpoint.parent.name.encode())
     path = write_decision(tuning, engine, checkpoints, data, tta=True)
-    assert path == decision_path(checkpoints[0]) == tmp_path / "a" / "best.decision.json"
-    assert read_decision(path, 3) == tuning.decision
+    assert (
+        path == decision_path(checkpoints[0], tta=True, averaged=2) == tmp_path / "a" / "best.mean2.tta.decision.json"
+    )
+    assert read_decision(path, CLASSES) == tuning.decision
     values = json.loads(path.read_text())
     hashes = [hashlib.sha256(name).hexdigest() for name in (b"a", b"b")]
     assert values["checkpoints"] == [{"file": "best.ckpt", "sha256": digest} for digest in hashes]

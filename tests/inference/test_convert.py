@@ -15,8 +15,10 @@ from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.checkpoint import load_module
 from steel_defects.inference.convert import _stem, stamp, write_model
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import Engine, open_engine, package
+from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import StripModel
+from steel_defects.inference.loading import open_engine
+from steel_defects.packages import package
 
 onnx, ort, ov = package("onnx"), package("onnxruntime"), package("openvino")
 

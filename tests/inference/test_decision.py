@@ -144,32 +144,37 @@ WRONG = [
     ({"thresholds": [0.5, 0.1], "min_area": [0, -1]}, "min_area: -1 is no number"),
     ({"thresholds": [0.5, 0.1], "min_area": [0, float("inf")]}, "min_area: inf is no number"),
     ({"thresholds": [0.5, 0.1], "min_area": [0, None]}, "min_area: None is no number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, 1.9]}, "min_area: 1.9 is no whole number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, 1], "class_names": ["b", "a"]}, "tuned for the classes"),
 ]
 
 
 @pytest.mark.parametrize(("values", "message"), WRONG)
 def test_what_is_no_decision(values, message, tmp_path):
-    with pytest.raises(UserError, match=message):
-        Decision.from_dict(values, 2)
+    if "class_names" not in values:
+        with pytest.raises(UserError, match=message):
+            Decision.from_dict(values, 2)
     path = tmp_path / "a.json"
     path.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=f"{path}: .*{message}"):
-        read_decision(path, 2)
+    with pytest.raises(UserError, match=f"{path}.*{message}"):
+        read_decision(path, ["a", "b"])
 
 
 def test_files_of_decisions(tmp_path):
     path = decision_path(tmp_path / "best.ckpt")
     assert path == tmp_path / "best.decision.json"
+    ways = {decision_path(tmp_path / "best.ckpt", tta, averaged) for tta in (False, True) for averaged in (1, 2, 3)}
+    assert len(ways) == 6, "one way to run must not take the decision of another"
     with pytest.raises(UserError, match=f"no file {path}"):
-        read_decision(path, 1)
+        read_decision(path, ["rust"])
     path.write_text(json.dumps({"thresholds": [0.25], "min_area": [7], "other": "keys may be there"}))
-    assert read_decision(path, 1) == Decision((0.25,), (7,))
+    assert read_decision(path, ["rust"]) == Decision((0.25,), (7,))
     for broken in ("", "{", "[1]", "null", "3"):
         path.write_text(broken)
         with pytest.raises(UserError, match=str(path)):
-            read_decision(path, 1)
+            read_decision(path, ["rust"])
     path.write_bytes(b"\xff\xfe{}")
     with pytest.raises(UserError, match="cannot be read"):
-        read_decision(path, 1)
+        read_decision(path, ["rust"])
     with pytest.raises(UserError, match="cannot be read"):
-        read_decision(tmp_path, 1)
+        read_decision(tmp_path, ["rust"])

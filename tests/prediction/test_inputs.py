@@ -141,3 +141,28 @@ def test_output_names(names, expected):
     assert list(chosen) == names
     assert list(chosen.values()) == expected
     assert len(set(chosen.values())) == len(names)
+
+
+def test_links_are_followed_once(tmp_path):
+    root, elsewhere = tmp_path / "strips", tmp_path / "day1"
+    for folder in (root, elsewhere):
+        folder.mkdir()
+        (folder / "a.png").touch()
+    (root / "day1").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    assert list(find_images(str(root), tmp_path / "out")) == ["a.png", "day1/a.png"]
+
+
+def test_no_way_out_of_the_results(tmp_path):
+    with pytest.raises(UserError, match="behind a wildcard"):
+        find_images(str(tmp_path / "s*" / ".." / "*.png"), tmp_path / "out")
+
+
+def test_a_picture_is_not_called_as_a_folder():
+    names = output_names(["a.jpg", "a.png/b.jpg"])
+    assert names == {"a.jpg": "a.jpg", "a.png/b.jpg": "a.png/b"}
+
+
+def test_paths_that_no_file_system_takes():
+    with pytest.raises(UserError, match="input="):
+        find_images("x" * 300, Path("out"))

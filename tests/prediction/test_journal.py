@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from steel_defects.errors import UserError
-from steel_defects.prediction.journal import JOURNAL, Journal
+from steel_defects.prediction.journal import JOURNAL, MASKS, OVERLAYS, SUBMISSION, TABLES, Journal
 
 HEAD = {"model": [{"file": "a.onnx"}], "size": (256, 1600), "white": None}
 RECORDS = [{"image": f"{k}.jpg", "status": "ok", "codes": {"1": "1 2"}} for k in range(3)] + [
@@ -69,6 +69,27 @@ def test_rubbish_at_the_end_is_dropped(tmp_path, tail):
     assert (tmp_path / JOURNAL).read_bytes() == whole
 
 
+def test_damage_in_the_middle_costs_one_record(tmp_path):
+    lines = write(tmp_path).splitlines(keepends=True)
+    lines[2] = b"\0" * (len(lines[2]) - 1) + b"\n"
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines))
+    with Journal(tmp_path, HEAD, resume=True) as journal:
+        assert journal.dropped == 1
+        assert [record["image"] in journal for record in RECORDS] == [True, False, True]
+        journal.append(RECORDS[1])
+    with Journal(tmp_path, HEAD, resume=True) as journal:
+        assert [journal.get(record["image"]) for record in RECORDS] == RECORDS
+
+
+@pytest.mark.parametrize("name", [MASKS, OVERLAYS, *TABLES, SUBMISSION])
+def test_what_is_not_ours_is_not_written_over(tmp_path, name):
+    (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(UserError, match=f"{name}.*another folder"):
+            Journal(tmp_path, HEAD, resume)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_used_folder_is_refused(tmp_path):
     whole = write(tmp_path)
     with pytest.raises(UserError, match="resume=true"):
@@ -92,7 +113,7 @@ def test_other_head_is_refused(tmp_path, change, says):
     assert (tmp_path / JOURNAL).read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"[]\n", b"5\n", json.dumps({"other": 1}).encode() + b"\n"])
+@pytest.mark.parametrize("content", [b"[]\n", b"5\n", b"my diary\n", json.dumps({"other": 1}).encode() + b"\n"])
 def test_other_journals_are_refused(tmp_path, content):
     (tmp_path / JOURNAL).write_bytes(content)
     with pytest.raises(UserError, match="another output"):

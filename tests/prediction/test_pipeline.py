@@ -26,8 +26,9 @@ from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
 from steel_defects.prediction import handler
+from steel_defects.prediction.inputs import output_names
+from steel_defects.prediction.journal import TABLES
 from steel_defects.prediction.pipeline import Summary, predict_images
-from steel_defects.prediction.tables import TABLES
 
 CLASSES = ("scratch", "patch, large")
 
@@ -319,16 +320,16 @@ def test_ctrl_c_leaves_tables_and_goes_on(paths, tmp_path, monkeypatch):
     assert tables(tmp_path / "out") == tables(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("where", ["masks", "overlays", "defects.json"])
+@pytest.mark.parametrize("where", ["masks", "overlays"])
 def test_what_cannot_be_written_stops_the_run(paths, tmp_path, where):
     output = tmp_path / "out"
-    output.mkdir()
-    if where == "defects.json":
-        (output / where).mkdir()
-    else:
-        (output / where).touch()  # a file where a folder is needed
+
+    def block(image):  # once the run has begun: before, it would be refused
+        if not (output / where).exists():
+            (output / where).touch()  # a file where a folder is needed
+
     with pytest.raises(UserError, match="cannot be written"):
-        run(paths, output)
+        run(paths, output, Rule(hook=block))
 
 
 def test_full_disk(paths, tmp_path, monkeypatch):
@@ -340,13 +341,53 @@ def test_full_disk(paths, tmp_path, monkeypatch):
         run(paths, tmp_path / "out")
 
 
-def test_a_fault_of_the_engine_names_the_image(paths, tmp_path, caplog):
-    def fail(image):
-        raise ZeroDivisionError
+@pytest.mark.parametrize(
+    ("fault", "reason"), [(MemoryError("no room"), "MemoryError: no room"), (ZeroDivisionError(), "ZeroDivisionError")]
+)
+def test_what_the_engine_cannot_do_is_a_row(paths, tmp_path, fault, reason):
+    """One image too large for memory must not cost the others."""
+    asked = iter(range(1000))
 
-    with pytest.raises(ZeroDivisionError):
-        run(paths, tmp_path / "out", Rule(hook=fail))
-    assert "00.png" in caplog.text
+    def fail(image):
+        if next(asked) == 1:
+            raise fault
+
+    summary = run(paths, tmp_path / "out", Rule(hook=fail))
+    assert summary.totals.bad == 1
+    assert reason in summary.totals.reasons[0][1]
+    assert summary.totals.images == len(paths)
+
+
+def test_a_net_that_gives_no_number_is_no_clean_strip(paths, tmp_path):
+    class Nan(Rule):
+        def __call__(self, image):
+            maps = super().__call__(image)
+            return Maps(maps.classes, np.full_like(maps.confidence, np.nan))
+
+    summary = run(paths, tmp_path / "out", Nan())
+    assert summary.totals.bad == len(paths)
+    assert "no number" in summary.totals.reasons[0][1]
+
+
+def test_pictures_of_an_image_turned_bad_are_removed(paths, tmp_path):
+    output = tmp_path / "out"
+    run(paths, output)
+    name, path = next(iter(paths.items()))
+    path.write_bytes(b"")
+    assert run(paths, output, resume=True).totals.bad == 1
+    short = output_names(paths)[name]
+    assert not (output / "masks" / f"{short}.png").exists()
+    assert not (output / "overlays" / f"{short}.jpg").exists()
+
+
+def test_an_empty_picture_is_drawn_again(paths, tmp_path):
+    output = tmp_path / "out"
+    run(paths, output)
+    mask = next((output / "masks").rglob("*.png"))
+    before = mask.read_bytes()
+    mask.write_bytes(b"")
+    assert run(paths, output, resume=True).predicted == 1
+    assert mask.read_bytes() == before
 
 
 def test_few_images_in_memory(tmp_path, monkeypatch):

@@ -1,0 +1,69 @@
+"""From a model file to the engine that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from steel_defects.errors import UserError
+from steel_defects.inference.engine import Engine
+from steel_defects.machine import available_cores
+from steel_defects.packages import missing_for_training
+
+SUFFIXES = {".ckpt": "PyTorch", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
+
+
+def open_engine(
+    model: str | Path | Sequence[str | Path],
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    tta: bool = False,
+    size: Sequence[int] | None = None,
+) -> Engine:
+    """Open a model file.
+
+    Args:
+        model: a `.ckpt`, `.onnx` or OpenVINO `.xml`; or several `.ckpt` of the same classes, to be averaged.
+        precision: `fp32` or `bf16` for a checkpoint (`fp16` on a GPU); an exported file has its own, and takes None.
+        threads: of the CPU; None takes all.
+        device: `auto` (a GPU if there is one), `cpu` or `cuda` for a checkpoint; exported files run on the CPU.
+        tta: average over the image and its three mirror images (checkpoints only).
+        size: (height, width) the net works at, other than the one it was trained at (checkpoints only).
+
+    Raises:
+        UserError: where the file, its engine, or what is asked of it cannot be had.
+    """
+    paths = [Path(m).expanduser() for m in ([model] if isinstance(model, str | Path) else model)]
+    if not paths:
+        raise UserError("no model given")
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(f"no model file {', '.join(missing)}")
+    kinds = {path.suffix.lower() for path in paths}
+    if not kinds <= SUFFIXES.keys():
+        raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")
+    threads = threads or available_cores()
+    if kinds == {".ckpt"}:
+        if missing := missing_for_training():
+            raise UserError(
+                f"a checkpoint needs {', '.join(missing)}, not installed here: "
+                'pip install "steel-defects[train]", or export the checkpoint where they are'
+            )
+        from steel_defects.inference.checkpoint import CheckpointEngine
+
+        return CheckpointEngine(paths, precision or "fp32", threads, device, tta, size)
+    if len(paths) > 1:
+        raise UserError("several models can be averaged as checkpoints only; give one exported file")
+    asked = {"precision": precision, "tta": tta, "size": size, "device": None if device in ("auto", "cpu") else device}
+    if any(asked.values()):
+        names = ", ".join(f"{name}={value}" for name, value in asked.items() if value)
+        raise UserError(f"{paths[0].name} has its own precision and size and runs on the CPU; leave out {names}")
+    if kinds == {".onnx"}:
+        from steel_defects.inference.onnx_engine import OnnxEngine
+
+        return OnnxEngine(paths[0], threads)
+    from steel_defects.inference.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(paths[0], threads)
