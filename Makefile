@@ -21,7 +21,8 @@ demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the
 	$(BIN)/python -m steel_defects.train experiment=demo
 
 test: lint  ## lint, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/inference
+	$(BIN)/python -m pytest tests/inference  # apart: the engines' native libraries share a process with little else
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .

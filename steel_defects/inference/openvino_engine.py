@@ -32,7 +32,8 @@ class OpenVinoEngine(Engine):
     def __init__(self, path: Path, threads: int) -> None:
         ov = package("openvino")
         path = path.resolve()  # a link's weights lie beside the file it leads to
-        core = ov.Core()
+        core = self._core = ov.Core()
+        core.set_property({"ENABLE_MMAP": False})  # else to copy another model over this one would crash the process
         if not path.with_suffix(".bin").is_file():
             raise UserError(f"{path} lacks its weights, {path.with_suffix('.bin').name}: the two files go together")
         try:
@@ -56,7 +57,7 @@ class OpenVinoEngine(Engine):
         # With the batch fixed, everything between the two resizings has a fixed shape, which is faster.
         model.reshape([1, 1, -1, -1])
         options = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-        compiled = core.compile_model(model, "CPU", options)
+        compiled = self._compiled = core.compile_model(model, "CPU", options)
         self.parallel = compiled.get_property("NUM_STREAMS")
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         for _ in range(self.parallel):

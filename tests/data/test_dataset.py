@@ -100,7 +100,7 @@ def test_augmented_items_differ_by_epoch(tmp_path):
 def test_resizing_as_opencv_does(raw, size, how):
     image, mask = picture(0, raw), np.kron(picture(1, (raw[0] // 8, raw[1] // 8)) % 5, np.ones((8, 8), np.uint8))
     out, out_mask = resize(image, mask, size)
-    expected = image if how is None else cv2.resize(image, size[::-1], interpolation=how)
+    expected = image if how is None else np.rint(cv2.resize(image.astype(np.float32), size[::-1], interpolation=how))
     np.testing.assert_array_equal(out, expected)
     # The nearest pixel is the one that holds the centre of the new one.
     rows = ((np.arange(size[0]) + 0.5) * raw[0] / size[0]).astype(int)
