@@ -21,8 +21,11 @@ demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the
 	$(BIN)/python -m steel_defects.train experiment=demo
 
 test: lint  ## lint, then run all tests
-	$(BIN)/python -m pytest --ignore tests/inference
-	$(BIN)/python -m pytest tests/inference  # apart: the engines' native libraries share a process with little else
+	# In parts: all of them in one process, with every engine's native libraries and their threads, ended in a crash.
+	$(BIN)/python -m pytest tests/data tests/evaluation steel_defects
+	$(BIN)/python -m pytest tests/inference
+	$(BIN)/python -m pytest tests/models tests/prediction
+	$(BIN)/python -m pytest tests/test_*.py
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
