@@ -20,8 +20,8 @@ setup: .venv/installed  ## create .venv and install the project into it
 demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the results
 	$(BIN)/python -m steel_defects.train experiment=demo
 
+# In parts: all of them in one process, with every engine's native libraries and their threads, ended in a crash.
 test: lint  ## lint, then run all tests
-	# In parts: all of them in one process, with every engine's native libraries and their threads, ended in a crash.
 	$(BIN)/python -m pytest tests/data tests/evaluation steel_defects
 	$(BIN)/python -m pytest tests/inference
 	$(BIN)/python -m pytest tests/models tests/prediction
