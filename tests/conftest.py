@@ -36,6 +36,15 @@ TINY = [
 ]
 
 
+THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> None:
+    """An engine or a benchmark sets torch's threads for the process; with another number, training rounds otherwise."""
+    torch.set_num_threads(THREADS)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not SHARED.is_dir():
