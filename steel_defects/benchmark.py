@@ -30,7 +30,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
@@ -41,7 +40,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from steel_defects import CONF_DIR, __version__
+from steel_defects import CONF_DIR
 from steel_defects.arguments import read_lists
 from steel_defects.bench.chart import draw_chart
 from steel_defects.bench.files import Pictures
@@ -54,6 +53,7 @@ from steel_defects.bench.systems import DEVICE, ORIGINAL, PAPER, RESIZED, read_s
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.errors import UserError
 from steel_defects.machine import cpu_name
+from steel_defects.packages import versions
 from steel_defects.runs import write_json
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def describe(plan: Plan) -> dict:
         "training": f"batch {plan.batch_size} at {size_name(plan.train_size)}, {plan.steps} steps after one to warm up",
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "system": platform.platform(),
-        "versions": _versions(),
+        "versions": dict.fromkeys(_PACKAGES) | versions(_PACKAGES) | {"opencv": cv2.__version__},
     }
 
 
@@ -153,16 +153,6 @@ def show(sheets: Sequence[Sheet | None]) -> None:
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
     for sheet in filter(None, sheets):
         console.print(sheet.rich())
-
-
-def _versions() -> dict[str, str | None]:
-    versions = {"steel_defects": __version__, "python": platform.python_version(), "opencv": cv2.__version__}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return versions
 
 
 def _paper() -> dict[str, dict]:

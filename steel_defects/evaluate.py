@@ -17,7 +17,6 @@ import steel_defects.needs_train  # noqa: F401 (first: it names what is not inst
 
 # isort: split
 import os
-import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +25,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from steel_defects import CONF_DIR, __version__
-from steel_defects.arguments import quote
+from steel_defects import CONF_DIR
+from steel_defects.arguments import DATA_PATHS, quote
 from steel_defects.console import stop
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, load_run_data, part_samples
@@ -37,6 +36,7 @@ from steel_defects.evaluation.tune import tune, write_decision
 from steel_defects.figures import draw_tuning
 from steel_defects.inference.decision import Decision, read_decision
 from steel_defects.inference.loading import open_engine
+from steel_defects.packages import versions
 from steel_defects.results import draw_examples
 from steel_defects.runs import RunFolder, write_faults, write_json
 
@@ -113,7 +113,7 @@ def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, c
         },
         "seconds": seconds,
         "images_per_s": len(samples) / seconds,
-        "versions": {"steel_defects": __version__, "python": platform.python_version()},
+        "versions": versions(),
     }
     write_json(folder.path / "evaluation.json", summary)
     rows = write_per_image(folder.per_image, samples, confusions, card.classes)
@@ -158,5 +158,5 @@ def check_settings(settings: Mapping) -> list[Path]:
 
 
 if __name__ == "__main__":
-    quote(("checkpoint", "decision", "data.root", "data.csv", "data.image_dir", "data.split.file"))
+    quote(("checkpoint", "decision", *DATA_PATHS))
     main()

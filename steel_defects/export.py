@@ -14,22 +14,19 @@ from __future__ import annotations
 import steel_defects.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
-import contextlib
 import logging
-import platform
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from steel_defects import CONF_DIR, __version__
-from steel_defects.arguments import quote, read_lists
+from steel_defects import CONF_DIR
+from steel_defects.arguments import DATA_PATHS, quote, read_lists
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
@@ -40,12 +37,12 @@ from steel_defects.evaluation.parity import Tolerance, measure
 from steel_defects.evaluation.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.files import writing
 from steel_defects.inference.card import ModelCard
-from steel_defects.inference.checkpoint import CheckpointEngine, load_module
+from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.convert import stamp, trace, write_model
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 from steel_defects.machine import available_cores
-from steel_defects.packages import package
+from steel_defects.packages import package, versions
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +79,7 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
     reference = CheckpointEngine(
         [checkpoint], "fp32", settings["threads"] or available_cores(), "cpu", size=settings["size"]
     )
-    card = replace(reference.card, output=settings["maps"], versions=_versions())
+    card = replace(reference.card, output=settings["maps"], versions=versions(_PACKAGES))
     exports = plan(wanted, card, folder, settings["overwrite"])
     data = load_run_data([checkpoint], card, chosen, changes)
     int8 = any("int8" in precision for _, precision in wanted)
@@ -95,7 +92,7 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
         folder.mkdir(parents=True, exist_ok=True)
     with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         source = Path(partial) / "source.onnx"
-        trace(StripModel(load_module(checkpoint).net, card.size, card.output), source)
+        trace(StripModel(reference.nets[0], card.size, card.output), source)
         images = [read_grey(sample.path) for sample in calibration]
         engines = []
         for one in exports:
@@ -183,19 +180,7 @@ def _listed(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
-def _versions() -> dict[str, str]:
-    return {"steel_defects": __version__, "python": platform.python_version()} | _installed()
-
-
-def _installed() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
 if __name__ == "__main__":
     read_lists(("format", "precision"))
-    quote(("checkpoint", "output", "data.root", "data.csv", "data.image_dir", "data.split.file"))
+    quote(("checkpoint", "output", *DATA_PATHS))
     main()

@@ -21,6 +21,7 @@ A score over nothing (no image with that class, no clean image) is NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,29 @@ def scores(confusions: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
         result[f"detection_{name}"] = _mean((overlap[:, c] > 0)[true[:, c] > 0])
     result["false_alarm"] = _mean(alarm[~has_defect])
     return {key: float(value) for key, value in result.items()}
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """What is counted of N images, in any order.
+
+    Args:
+        resized: int64 [N, C + 1, C + 1] at the net's size: pixels by truth (rows) and prediction (columns).
+        native: likewise at the images' own size.
+    """
+
+    resized: np.ndarray
+    native: np.ndarray
+
+    def scores(self, classes: Sequence[str]) -> dict[str, float]:
+        """All scores, then the same with `native_` before their names."""
+        native = {f"native_{key}": value for key, value in scores(self.native, classes).items()}
+        return scores(self.resized, classes) | native
+
+    def per_image(self, classes: Sequence[str]) -> pd.DataFrame:
+        """A row an image: the columns of `per_image`, then the same with `native_` before their names."""
+        rows = per_image(self.resized, classes)
+        return pd.concat([rows, per_image(self.native, classes).add_prefix("native_")], axis=1)
 
 
 def _pixels(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

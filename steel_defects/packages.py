@@ -1,12 +1,17 @@
-"""Which of the optional packages are here, and how to get those that are not."""
+"""Which packages are here, in which version, and how to get those that are not."""
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import sys
+from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 
+from steel_defects import __version__
 from steel_defects.errors import UserError
 
 
@@ -28,3 +33,12 @@ def package(name: str, extra: str = "runtime") -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError:
         raise UserError(f'the package {name} is not installed: pip install "steel-defects[{extra}]"') from None
+
+
+def versions(names: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of this project, of Python, and of those of the packages named that are installed."""
+    found = {"steel_defects": __version__, "python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +11,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from steel_defects import __version__
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey, resize_grey
 from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
-from steel_defects.metrics import per_image, scores
+from steel_defects.metrics import Confusions
 from steel_defects.models.deeplab import scale_logits
 from steel_defects.models.module import SegmentationModule
+from steel_defects.packages import versions
 from steel_defects.runs import RunFolder
 from steel_defects.trainer import device_name
 
@@ -29,13 +27,18 @@ _PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm"
 
 def write_per_image(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> pd.DataFrame:
     """Write a row a test image: `ImageId`, the columns of `metrics.per_image`, and the same as `native_*`."""
-    images, confusions = module.test_rows
+    images, confusions = _tested(module)
     names = [sample.image_id for sample in data.samples("test")]
-    rows = per_image(confusions, data.classes)
-    native = per_image(module.native_rows[1], data.classes).add_prefix("native_")
-    table = pd.concat([pd.Series([names[i] for i in images], name="ImageId"), rows, native], axis=1)
+    ids = pd.Series([names[i] for i in images], name="ImageId")
+    table = pd.concat([ids, confusions.per_image(data.classes)], axis=1)
     table.to_csv(run.per_image, index=False)
     return table
+
+
+def _tested(module: SegmentationModule) -> tuple[np.ndarray, Confusions]:
+    """Numbers of the test images, and what was counted of them."""
+    images, resized = module.test_rows
+    return images, Confusions(resized, module.native_rows[1])
 
 
 def summarise(
@@ -45,7 +48,7 @@ def summarise(
     history = run.read_history()
     best = history.loc[history["val/miou"].idxmax()] if history["val/miou"].notna().any() else history.iloc[0]
     steady = history["iterations_per_second"].iloc[1:] if len(history) > 1 else history["iterations_per_second"]
-    native = {f"native_{key}": value for key, value in scores(module.native_rows[1], data.classes).items()}
+    _, tested = _tested(module)
     device = trainer.strategy.root_device
     return {
         "status": "finished",
@@ -68,9 +71,9 @@ def summarise(
         "epochs": len(history),
         "best_epoch": int(best["epoch"]) + 1,
         "val": {key.removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")},
-        "test": scores(module.test_rows[1], data.classes) | native,
-        "confusion": module.test_rows[1].sum(axis=0),
-        "native_confusion": module.native_rows[1].sum(axis=0),
+        "test": tested.scores(data.classes),
+        "confusion": tested.resized.sum(axis=0),
+        "native_confusion": tested.native.sum(axis=0),
         "parameters": sum(p.numel() for p in module.net.parameters()),
         "gmacs": count_gmacs(module, data.size),
         "speed": {
@@ -82,8 +85,7 @@ def summarise(
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
-        "versions": {"steel_defects": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        "versions": versions(_PACKAGES),
     }
 
 

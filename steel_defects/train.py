@@ -33,7 +33,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from timm.layers import convert_sync_batchnorm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import quote
+from steel_defects.arguments import DATA_PATHS, quote
 from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
@@ -194,5 +194,5 @@ def show(summary: dict, run: RunFolder) -> None:
 
 
 if __name__ == "__main__":
-    quote(("resume", "data.root", "data.csv", "data.image_dir", "data.split.file"))
+    quote(("resume", *DATA_PATHS))
     main()

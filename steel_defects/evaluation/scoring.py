@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from steel_defects.data.augment import resize
@@ -16,30 +16,7 @@ from steel_defects.data.images import read_grey
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.stream import ordered_map
-from steel_defects.metrics import per_image, scores
-
-
-@dataclass(frozen=True)
-class Confusions:
-    """What is counted of N images, in the order of the samples.
-
-    Args:
-        resized: int64 [N, C + 1, C + 1] at the net's size: pixels by truth (rows) and prediction (columns).
-        native: likewise at the images' own size.
-    """
-
-    resized: np.ndarray
-    native: np.ndarray
-
-    def scores(self, classes: Sequence[str]) -> dict[str, float]:
-        """All scores, then the same with `native_` before their names."""
-        native = {f"native_{key}": value for key, value in scores(self.native, classes).items()}
-        return scores(self.resized, classes) | native
-
-    def per_image(self, classes: Sequence[str]) -> pd.DataFrame:
-        """A row an image: the columns of `metrics.per_image`, then the same with `native_` before their names."""
-        rows = per_image(self.resized, classes)
-        return pd.concat([rows, per_image(self.native, classes).add_prefix("native_")], axis=1)
+from steel_defects.metrics import Confusions, image_confusions
 
 
 def score_samples(
@@ -96,7 +73,7 @@ def write_per_image(
 
 
 def confusion(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-    """Confusion matrix of one image.
+    """Confusion matrix of one image, as `metrics.image_confusions` counts it.
 
     Args:
         prediction: class indices, uint8 [H, W], 0 the background.
@@ -106,6 +83,5 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np
     Returns:
         int64 [C + 1, C + 1]: pixels by truth (rows) and prediction (columns).
     """
-    k = num_classes + 1
-    cells = truth.ravel().astype(np.int64) * k + prediction.ravel()
-    return np.bincount(cells, minlength=k * k).reshape(k, k)
+    masks = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (prediction, truth))
+    return image_confusions(*masks, num_classes)[0].numpy()

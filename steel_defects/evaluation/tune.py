@@ -7,7 +7,6 @@ class, and to try all pairs of threshold and area for each class is to try all d
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from steel_defects import __version__
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
@@ -26,6 +24,7 @@ from steel_defects.inference.components import connected_runs
 from steel_defects.inference.decision import ARGMAX_THRESHOLD, Decision, Maps, decision_path
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.stream import ordered_map
+from steel_defects.packages import versions
 from steel_defects.runs import write_json
 
 _EQUAL = 1e-9  # sums of the same terms in another order
@@ -194,7 +193,6 @@ def write_decision(
 ) -> Path:
     """Write the decision beside the first checkpoint, with what it was tuned on and for, whole or not at all."""
     path = decision_path(checkpoints[0], tta, len(checkpoints))
-    versions = {"steel_defects": __version__, "python": platform.python_version()} | engine.about["versions"]
     hashes = {"data": data.name, "data_hash": data.catalog.data_hash, "split_hash": data.split_hash}
     write_json(
         path,
@@ -207,7 +205,7 @@ def write_decision(
             "precision": engine.card.precision,
             "class_names": engine.card.classes,
             "tuned_on": hashes | tuning.summary(engine.card.classes),
-            "versions": versions,
+            "versions": versions() | engine.about["versions"],
         },
     )
     return path

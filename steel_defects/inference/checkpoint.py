@@ -94,6 +94,9 @@ def _hashes(tuned: dict) -> list:
 class CheckpointEngine(Engine):
     """Runs checkpoints eagerly; the probabilities of several, and of mirror images, are averaged.
 
+    Attributes:
+        nets: one a checkpoint, on the device.
+
     Args:
         paths: of the same classes and size.
         precision: `fp32`, `bf16` or `fp16` (GPU only), by autocast.
@@ -139,7 +142,7 @@ class CheckpointEngine(Engine):
         self._tta = tta
         if self.device.type == "cpu":
             torch.set_num_threads(threads)
-        self._nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
+        self.nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
         self.about = {
             "engine": "PyTorch",
             "device": device_name(self.device),
@@ -155,7 +158,7 @@ class CheckpointEngine(Engine):
         small = torch.from_numpy(resize_grey(image, self.card.size))[None, None].to(self.device)
         logits = []
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            for net in self._nets:
+            for net in self.nets:
                 for axes in _MIRRORS if self._tta else _MIRRORS[:1]:
                     logits.append(net(small.flip(axes) if axes else small).flip(axes).float())
         return logits
