@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from steel_defects.models.module import SegmentationModule
 from steel_defects.packages import versions
 from steel_defects.runs import RunFolder
 from steel_defects.trainer import device_name
+from steel_defects.usage import images_per_second
 
 _PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
 
@@ -41,8 +44,42 @@ def _tested(module: SegmentationModule) -> tuple[np.ndarray, Confusions]:
     return images, Confusions(resized, module.native_rows[1])
 
 
+def write_predictions(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> None:
+    """Write a row for each class predicted in a test image, in Kaggle's layout with one column more.
+
+    Columns `ImageId`, `ClassId`, `EncodedPixels` (at the image's own size), `ResizedPixels` (at the net's size).
+    """
+    names = [sample.image_id for sample in data.samples("test")]
+    rows = [
+        (names[i], c, predicted.native.get(c, ""), predicted.resized.get(c, ""))
+        for i, predicted in sorted(module.predictions.items())
+        for c in sorted({*predicted.native, *predicted.resized})
+    ]
+    columns = ["ImageId", "ClassId", "EncodedPixels", "ResizedPixels"]
+    pd.DataFrame(rows, columns=columns).to_csv(run.predictions, index=False)
+
+
+def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
+    """Images/s of the net alone at batch 1, at its own size and at that of the images (paper, table 1).
+
+    Sides that the net cannot take are rounded up to the next multiple of its output stride.
+    """
+    device = trainer.strategy.root_device
+    module.eval().to(device)
+    common = Counter((sample.height, sample.width) for sample in data.samples("test")).most_common(1)[0][0]
+    sizes = {"resized": data.size, "original": tuple(math.ceil(side / 16) * 16 for side in common)}
+    with trainer.precision_plugin.forward_context():
+        rates = {name: images_per_second(module, size, device) for name, size in sizes.items()}
+    return {name: {"size": size, "images_per_s": rates[name]} for name, size in sizes.items()}
+
+
 def summarise(
-    settings: Mapping, run: RunFolder, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer
+    settings: Mapping,
+    run: RunFolder,
+    data: StripDataModule,
+    module: SegmentationModule,
+    trainer: pl.Trainer,
+    peak_bytes: int,
 ) -> dict:
     """Gather what `summary.json` holds."""
     history = run.read_history()
@@ -80,7 +117,9 @@ def summarise(
             "train_it_per_s": float(steady.median()),
             "batch_size": settings["recipe"]["batch_size"],
             "train_seconds": float(history["train_seconds"].sum()),
+            **(measure_speed(data, module, trainer) if settings["speed"] and trainer.is_global_zero else {}),
         },
+        "peak_memory": {"bytes": peak_bytes, "of": "GPU" if device.type == "cuda" else "process"},
         "device": device_name(device),
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),

@@ -7,6 +7,7 @@ faults.csv         what was wrong with the data, where the run stopped for it
 checkpoints/       best.ckpt (by validation miou), last.ckpt (for resume)
 history.csv        a row an epoch
 per_image.csv      a row a test image
+predictions.csv    a row for each class predicted in a test image: its run-length codes
 summary.json       scores, sizes, speed, device, versions, seed
 figures/*.png
 """
@@ -43,6 +44,7 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
         self.history = self.path / "history.csv"
         self.per_image = self.path / "per_image.csv"
+        self.predictions = self.path / "predictions.csv"
         self.summary = self.path / "summary.json"
         self.figures = self.path / "figures"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from steel_defects.runs import RunFolder
 _MAY_CHANGE = (
     "resume",
     "figures",
+    "speed",
     "data.root",
     "data.num_workers",
     "trainer.accelerator",
@@ -71,6 +75,22 @@ def run_dir(resume: object, now: str) -> str:
     if resume and RunFolder(str(resume)).last.is_file():
         return str(Path(str(resume)) / "resumed" / now.replace("/", "_"))
     return f"outputs/{now}"
+
+
+def job_dir(*, _root_: DictConfig) -> str:
+    """Hydra's folder of a job of a sweep: `<system>-seed<seed>-<hash of all settings>`.
+
+    A job that is started again has its old folder, wherever in the sweep it comes now; one with other settings never
+    has, so that nothing is written over.
+    """
+    settings = OmegaConf.to_container(OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"]))
+    settings.pop("sweep", None)
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    try:
+        system = str(_root_.system)
+    except OmegaConfBaseException:  # of a setting without value, which the job itself will name
+        system = "job"
+    return re.sub(r"[^\w.-]+", "-", f"{system[:80]}-seed{_root_.get('seed')}-{digest}")
 
 
 def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +18,7 @@ from steel_defects.runs import RunFolder
 
 SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
 SHOWN = ("miou", "dice", "native_miou", "train_it_per_s")  # what fits on a terminal; sweep.csv has all
-_USED = "{} holds a run already: resume=<run folder> goes on with one, another {} starts afresh"
+_USED = "{} holds a run already: {}, another {} starts afresh"
 
 
 class SweepTable(Callback):
@@ -27,15 +27,20 @@ class SweepTable(Callback):
     # Before Hydra writes a run's configuration, which a later resume needs as it was.
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
         if RunFolder(config.hydra.run.dir).last.is_file():
-            stop(UserError(_USED.format(config.hydra.run.dir, "hydra.run.dir")))
+            way_on = "resume=<run folder> goes on with one"
+            stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
 
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
-        if any(Path(config.hydra.sweep.dir).rglob("checkpoints/last.ckpt")):
-            stop(UserError(_USED.format(config.hydra.sweep.dir, "hydra.sweep.dir")))
+        folder = Path(config.hydra.sweep.dir)
+        if not config.sweep.skip_finished and any(folder.rglob("checkpoints/last.ckpt")):
+            way_on = "sweep.skip_finished=true does what is missing"
+            stop(UserError(_USED.format(folder, way_on, "hydra.sweep.dir")))
+        with read_write(config.hydra.sweep):
+            config.hydra.sweep.dir = str(folder.absolute())  # jobs may be started in another working directory
 
     def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
         folder = Path(config.hydra.sweep.dir)
-        jobs = read_jobs(folder)
+        jobs = read_jobs(folder, since=_started(folder))
         if jobs.empty:
             print(f"No job of the sweep left anything in {folder}", file=sys.stderr)
             sys.exit(1)
@@ -45,10 +50,32 @@ class SweepTable(Callback):
             sys.exit(1)
 
 
-def read_jobs(folder: Path) -> pd.DataFrame:
-    """One row a job: job, overrides, system, status, error, test scores, train speed."""
+def _started(folder: Path) -> float:
+    """When the sweep was: Hydra's sweeper then writes this file, and each job its overrides later."""
+    plan = folder / "multirun.yaml"
+    return plan.stat().st_mtime if plan.is_file() else 0.0
+
+
+def finished(run: RunFolder) -> dict | None:
+    """The summary of a run that came to its end; None of any other."""
+    try:
+        summary = run.read_summary()
+        return summary if summary["status"] == "finished" and "test" in summary else None
+    except (UserError, KeyError, TypeError):  # not there, half written, or of something else: to be done again
+        return None
+
+
+def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
+    """One row a job: job, overrides, system, status, error, test scores, train speed.
+
+    Args:
+        folder: of a sweep.
+        since: when the sweep was started, in seconds as files have them; older jobs are left out.
+    """
     rows = []
     for overrides in folder.rglob(".hydra/overrides.yaml"):  # wherever hydra.sweep.subdir puts the jobs
+        if overrides.stat().st_mtime < since:
+            continue
         path = overrides.parent.parent
         number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
         row = {"job": number, "overrides": list(OmegaConf.load(overrides))}

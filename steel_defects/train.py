@@ -5,6 +5,7 @@
     python -m steel_defects.train data.root=/data/steel recipe=strong seed=2       your folder, our recipe
     python -m steel_defects.train --multirun encoder=resnet101,densenet201,efficientnet-b1
     python -m steel_defects.train --multirun experiment=paper/baseline,paper/resnet101 seed=1,2
+    python -m steel_defects.train --multirun encoder=resnet34,resnet101 hydra.sweep.dir=study sweep.skip_finished=true
     python -m steel_defects.train resume=outputs/2026-01-31/12-00-00-000000        go on where it stopped
 
 Groups and keys are in conf/; `--help` lists them. The run folder is described in steel_defects/runs.py.
@@ -40,14 +41,17 @@ from steel_defects.errors import DataFaults, UserError
 from steel_defects.loggers import MaskLogger, Wandb
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
-from steel_defects.results import draw_figures, summarise, write_per_image
+from steel_defects.results import draw_figures, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
-from steel_defects.settings import check_numbers, read_settings, run_dir
+from steel_defects.settings import check_numbers, job_dir, read_settings, run_dir
+from steel_defects.sweep import finished
 from steel_defects.trainer import build_trainer, device_name
+from steel_defects.usage import PeakMemory
 
 log = logging.getLogger(__name__)
 
 OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
+OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)
 
 
 @hydra.main(config_path=CONF_DIR, config_name="train", version_base="1.3")
@@ -57,6 +61,10 @@ def main(cfg: DictConfig) -> float | None:
     folder = RunFolder(job.runtime.output_dir)
     sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
     settings: dict = {}
+    if sweep and (summary := finished(folder)):
+        log.info("Job %d is finished, and not repeated: %s", job.job.num, folder.path)
+        return summary["test"]["miou"]
+    folder.summary.unlink(missing_ok=True)  # of a start that failed
     try:
         settings = read_settings(cfg, job.overrides.task, sweep)
         run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
@@ -131,15 +139,17 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
             trainer.logger = stack.enter_context(Wandb(options, run.path, settings["system"], sweep, settings))
             trainer.callbacks.append(MaskLogger(data.classes, options["num_images"], options["every_n_epochs"]))
         try:
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+            with PeakMemory(trainer.strategy.root_device) as peak:
+                trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
-    summary = summarise(settings, run, data, module, trainer) | {"seconds": time.perf_counter() - started}
+    summary = summarise(settings, run, data, module, trainer, peak.bytes) | {"seconds": time.perf_counter() - started}
     if trainer.is_global_zero:
         rows = write_per_image(run, data, module)
+        write_predictions(run, data, module)
         if settings["figures"]:
             draw_figures(run, data, module, rows)
         run.write_summary(summary)

@@ -33,6 +33,7 @@ TINY = [
     "recipe.batch_size=8",
     "trainer=cpu",
     "trainer.progress=false",
+    "speed=false",
 ]
 
 

@@ -85,7 +85,8 @@ def test_a_broken_summary(tmp_path, content):
 
 def test_names_of_the_files(tmp_path):
     run = RunFolder(tmp_path)
-    names = ["config", "split", "skipped", "faults", "best", "last", "history", "per_image", "summary", "figures"]
+    names = ["config", "split", "skipped", "faults", "best", "last", "history", "per_image"]
+    names += ["predictions", "summary", "figures"]
     assert [getattr(run, name).relative_to(tmp_path).as_posix() for name in names] == [
         ".hydra/config.yaml",
         "split.csv",
@@ -95,6 +96,7 @@ def test_names_of_the_files(tmp_path):
         "checkpoints/last.ckpt",
         "history.csv",
         "per_image.csv",
+        "predictions.csv",
         "summary.json",
         "figures",
     ]

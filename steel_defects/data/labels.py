@@ -32,6 +32,15 @@ def label_mask(rles: Mapping[int, str], height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(pixels.reshape(width, height).T)
 
 
+def mask_codes(mask: np.ndarray) -> dict[int, str]:
+    """Write a mask as `label_mask` draws it: class -> run-length encoding, classes without a pixel left out.
+
+    Args:
+        mask: class indices, uint8 [height, width], 0 background.
+    """
+    return {c: rle_code.encode(mask == c) for c in np.unique(mask).tolist() if c}
+
+
 def label_faults(image_id: str, labels: dict[int, Label], size: Sequence[int] | None) -> Iterator[tuple[int, str]]:
     """Rows and messages where labels leave the image (if its size is known), or where two classes overlap."""
     runs = {}

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from steel_defects.data.labels import mask_codes
 from steel_defects.errors import UserError
 from steel_defects.metrics import ImageConfusions, scores
 from steel_defects.models.deeplab import build_net, scale_logits
 from steel_defects.models.losses import get_loss
+
+
+class Predicted(NamedTuple):
+    """What is predicted in an image: class -> run-length encoding, at the net's size and at the image's own."""
+
+    resized: dict[int, str]
+    native: dict[int, str]
 
 
 class SegmentationModule(pl.LightningModule):
@@ -75,16 +84,22 @@ class SegmentationModule(pl.LightningModule):
         self._log_scores("val", self.val_confusions)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
-        logits = self(batch["image"]).float()
-        self.test_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
+        index, logits = batch["index"], self(batch["image"]).float()
+        prediction = logits.argmax(dim=1)
+        self.test_confusions.update(index, prediction, batch["mask"])
         for i, mask in enumerate(batch["native_mask"]):  # one by one: sizes may differ
-            full = scale_logits(logits[i : i + 1], mask.shape)
-            self.native_confusions.update(batch["index"][i : i + 1], full.argmax(dim=1), mask[None])
+            native = scale_logits(logits[i : i + 1], mask.shape).argmax(dim=1)
+            self.native_confusions.update(index[i : i + 1], native, mask[None])
+            self.predictions[int(index[i])] = Predicted(_codes(prediction[i]), _codes(native[0]))
+
+    def on_test_epoch_start(self) -> None:
+        self.predictions: dict[int, Predicted] = {}
 
     def on_test_epoch_end(self) -> None:
         # Kept for the run folder; on every process the same after the gathering.
         self.test_rows = self._log_scores("test", self.test_confusions)
         self.native_rows = self._log_scores("test/native", self.native_confusions)
+        self.predictions = _gathered(self.predictions)
 
     def _log_scores(self, prefix: str, confusions: ImageConfusions) -> tuple[np.ndarray, np.ndarray]:
         images, matrices = confusions.compute()
@@ -115,6 +130,19 @@ class SegmentationModule(pl.LightningModule):
         else:
             raise UserError(f"recipe.schedule is polynomial, one_cycle or constant; not {recipe['schedule']!r}")
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _codes(prediction: torch.Tensor) -> dict[int, str]:
+    return mask_codes(prediction.to(torch.uint8).cpu().numpy())
+
+
+def _gathered(mine: dict[int, Predicted]) -> dict[int, Predicted]:
+    """What all processes predicted, by image; images that several had are the same in each."""
+    if not torch.distributed.is_initialized():
+        return mine
+    parts: list = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, mine)
+    return {index: predicted for part in parts for index, predicted in part.items()}
 
 
 def _warmup(share: float, steps: int) -> float:
