@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from steel_defects.bench.rows import END_TO_END, LATENCY, LOAD, NET, TRAIN, WITH_OVERLAYS, Row, fastest, pick, size_name
 from steel_defects.bench.systems import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
+from steel_defects.sheet import Sheet
 
 Size = tuple[int, int]
 _NAMES = {RESIZED: "resized", ORIGINAL: "original"}
@@ -25,41 +21,6 @@ METHOD = (
     "The ranges of int8 were set by noise here: its speed does not depend on them. Its accuracy is measured by "
     "steel_defects.export, which keeps no file that loses too much.",
 )
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table.
-
-    Args:
-        title: above it.
-        headings: of the columns.
-        lines: of text, as many fields as headings.
-        left: columns that are text and not numbers.
-    """
-
-    title: str
-    headings: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    left: Sequence[int] = (0,)
-
-    def rich(self) -> Table:
-        """For the console; a column that is empty is left out."""
-        shown = [i for i in range(len(self.headings)) if any(line[i] for line in self.lines)]
-        table = Table(
-            title=escape(self.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-        )
-        table.padding = (0, 1, 0, 0)
-        for i in shown:
-            table.add_column(escape(self.headings[i]), justify="left" if i in self.left else "right", overflow="fold")
-        for line in self.lines:
-            table.add_row(*(escape(line[i]) for i in shown))
-        return table
-
-    def markdown(self) -> str:
-        rule = ["---" if i in self.left else "---:" for i in range(len(self.headings))]
-        rows = [self.headings, rule, *([text.replace("|", "\\|") for text in line] for line in self.lines)]
-        return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
 def system_sheets(rows: Iterable[Row], system: str) -> list[Sheet]:
