@@ -47,7 +47,7 @@ from steel_defects.bench.files import Pictures
 from steel_defects.bench.measure import measure_loading, measure_system
 from steel_defects.bench.plan import Plan, make_plan
 from steel_defects.bench.progress import Progress
-from steel_defects.bench.report import METHOD, Sheet, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
+from steel_defects.bench.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
 from steel_defects.bench.rows import Row, size_name, write_csv
 from steel_defects.bench.systems import DEVICE, ORIGINAL, PAPER, RESIZED, read_system
 from steel_defects.console import quiet_libraries, stop
@@ -55,6 +55,7 @@ from steel_defects.errors import UserError
 from steel_defects.machine import cpu_name
 from steel_defects.packages import versions
 from steel_defects.runs import write_json
+from steel_defects.sheet import Sheet
 
 log = logging.getLogger(__name__)
 
