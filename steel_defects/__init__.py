@@ -5,6 +5,8 @@ from pathlib import Path
 
 # Albumentations asks the package index for a newer version when it is imported; it must be told not to before that.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+# Ray would report how it is used to its makers.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -24,15 +24,23 @@ def quote(keys: Collection[str]) -> None:
         return
     for i, word in enumerate(sys.argv[1:], start=1):
         key, sign, value = word.partition("=")
-        if (
-            sign
-            and key in keys
-            and value not in ("", "null")
-            and value[0] not in "['\""
-            and not _PLAIN.fullmatch(value)
-        ):
-            escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-            sys.argv[i] = f"{key}='{escaped}'"
+        if sign and key in keys and value not in ("", "null") and value[0] not in "['\"":
+            sys.argv[i] = f"{key}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"'{escaped}'"
+
+
+def read_paths(key: str) -> None:
+    """Make `key=a,b` mean the list of these paths, and `key=a` that of one, each what it is typed as."""
+    for i, word in enumerate(sys.argv[1:], start=1):
+        name, sign, value = word.partition("=")
+        if sign and name == key and value not in ("", "null") and value[0] not in "['\"":
+            sys.argv[i] = f"{key}=[{','.join(_quoted(path) for path in value.split(','))}]"
 
 
 def read_lists(keys: Collection[str]) -> None:

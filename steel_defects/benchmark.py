@@ -49,11 +49,12 @@ from steel_defects.bench.plan import Plan, make_plan
 from steel_defects.bench.progress import Progress
 from steel_defects.bench.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
 from steel_defects.bench.rows import Row, size_name, write_csv
-from steel_defects.bench.systems import DEVICE, ORIGINAL, PAPER, RESIZED, read_system
+from steel_defects.bench.systems import read_system
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.errors import UserError
 from steel_defects.machine import cpu_name
 from steel_defects.packages import versions
+from steel_defects.paper import DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.runs import write_json
 from steel_defects.sheet import Sheet
 

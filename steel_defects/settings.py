@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ _MAY_CHANGE = (
 )
 
 
-def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> dict:
+def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
     """The composed configuration as plain values, checked for what cannot go together."""
     if cfg.resume:
         if sweep:
@@ -40,13 +41,25 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: str | None) -> d
     except OmegaConfBaseException as error:  # encoder=any without a name, say
         raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
     trainer = settings["trainer"]
-    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1"):
+    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1" or trainer.get("num_nodes", 1) != 1):
         # A process that Lightning starts would repeat --multirun with all its jobs.
         raise UserError(
             f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
-            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto), or start them singly."
+            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto); "
+            "hydra/launcher=joblib runs several jobs at once, each on a GPU of its own. Or start the jobs one by one."
         )
     return settings
+
+
+def check_torchrun(overrides: Sequence[str]) -> None:
+    """Refuse processes that torchrun starts without a common run folder: by the time of day each would get its own.
+
+    Args:
+        overrides: of Hydra's own settings, as typed.
+    """
+    started = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if started and not any(override.startswith("hydra.run.dir=") for override in overrides):
+        raise UserError("under torchrun, name the run folder that all processes share: hydra.run.dir=outputs/<name>")
 
 
 def check_numbers(settings: dict) -> None:
@@ -114,7 +127,8 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
             f"resume={cfg.resume}: not a run that can go on; missing: "
             + ", ".join(str(path.relative_to(run.path)) for path in missing)
         )
-    saved = OmegaConf.load(run.config)
+    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}}  # settings that runs of earlier versions do not have
+    saved = OmegaConf.merge(later, OmegaConf.load(run.config))
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     foreign = [key for key in keys if not any(key == own or key.startswith(own + ".") for own in _MAY_CHANGE)]
     if foreign:

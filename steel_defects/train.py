@@ -22,6 +22,7 @@ import logging
 import shlex
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
@@ -38,12 +39,13 @@ from steel_defects.arguments import DATA_PATHS, quote
 from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
+from steel_defects.locks import Taken, one_gpu, sole
 from steel_defects.loggers import MaskLogger, Wandb
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.results import draw_figures, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
-from steel_defects.settings import check_numbers, job_dir, read_settings, run_dir
+from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sweep import finished
 from steel_defects.trainer import build_trainer, device_name
 from steel_defects.usage import PeakMemory
@@ -59,28 +61,32 @@ def main(cfg: DictConfig) -> float | None:
     """One job. Whatever goes wrong is recorded in its folder; in a sweep, the other jobs go on."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
-    sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    sweep = Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
     settings: dict = {}
-    if sweep and (summary := finished(folder)):
-        log.info("Job %d is finished, and not repeated: %s", job.job.num, folder.path)
-        return summary["test"]["miou"]
-    folder.summary.unlink(missing_ok=True)  # of a start that failed
     try:
-        settings = read_settings(cfg, job.overrides.task, sweep)
-        run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
-        return train(settings, run, sweep)["test"]["miou"]
+        with sole(folder.path) if sweep else contextlib.nullcontext():
+            if sweep and (summary := finished(folder)):
+                log.info("Job %d is finished, and not repeated: %s", job.job.num, folder.path)
+                return summary["test"]["miou"]
+            folder.summary.unlink(missing_ok=True)  # of a start that failed
+            settings = read_settings(cfg, job.overrides.task, bool(sweep))
+            check_torchrun(job.overrides.hydra)
+            run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
+            with own_gpu(settings["trainer"], sweep):
+                return train(settings, run, sweep and sweep.name)["test"]["miou"]
     except Exception as error:
         expected = isinstance(error, UserError)
         if isinstance(error, DataFaults):
             write_faults(folder.faults, error.faults)
-        folder.write_summary(
-            {
-                "status": "failed",
-                "system": settings.get("system"),
-                "error": str(error) if expected else f"{type(error).__name__}: {error}",
-                "traceback": None if expected else traceback.format_exc(),
-            }
-        )
+        if not isinstance(error, Taken):  # whose folder it is not
+            folder.write_summary(
+                {
+                    "status": "failed",
+                    "system": settings.get("system"),
+                    "error": str(error) if expected else f"{type(error).__name__}: {error}",
+                    "traceback": None if expected else traceback.format_exc(),
+                }
+            )
         if sweep is None:
             if not expected:
                 raise
@@ -90,6 +96,23 @@ def main(cfg: DictConfig) -> float | None:
     finally:
         gc.collect()  # what a failed job leaves in memory is not to fail the next
         torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def own_gpu(settings: dict, sweep: Path | None) -> Iterator[None]:
+    """A job of a sweep that is to have a GPU has one of its own, where several jobs run at once.
+
+    Args:
+        settings: as conf/trainer/*.yaml; `devices` becomes the GPU's number.
+        sweep: folder of the sweep; None outside of one.
+    """
+    count = torch.cuda.device_count()
+    if sweep is None or not count or settings["accelerator"] == "cpu":
+        yield
+        return
+    with one_gpu(sweep, count) as number:
+        settings["devices"] = [number]
+        yield
 
 
 def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
@@ -204,5 +227,8 @@ def show(summary: dict, run: RunFolder) -> None:
 
 
 if __name__ == "__main__":
+    # By its own name: launchers hand the function to other processes, which cannot look into this one's __main__.
+    from steel_defects.train import main as job
+
     quote(("resume", *DATA_PATHS))
-    main()
+    job()

@@ -54,6 +54,7 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         return pl.Trainer(
             accelerator=accelerator,
             devices=settings["devices"],
+            num_nodes=settings["num_nodes"],
             strategy=settings["strategy"],
             precision=_precision(settings["precision"], accelerator),
             max_epochs=epochs,

@@ -21,12 +21,13 @@ from steel_defects.bench.files import Pictures, TypicalAnswers, images_for
 from steel_defects.bench.plan import make_plan
 from steel_defects.bench.report import file_sheet, markdown, number, paper_sheets, system_sheets, train_sheet
 from steel_defects.bench.rows import END_TO_END, LATENCY, LOAD, NET, TRAIN, WITH_OVERLAYS, Row, fastest, write_csv
-from steel_defects.bench.systems import ORIGINAL, PAPER, RESIZED, known_systems, read_system
+from steel_defects.bench.systems import known_systems, read_system
 from steel_defects.bench.timing import in_rounds, ratios, time_calls
 from steel_defects.errors import UserError
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
 from steel_defects.overlay import PALETTE
+from steel_defects.paper import ORIGINAL, PAPER, RESIZED
 
 
 class Clock(threading.local):

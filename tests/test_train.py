@@ -168,11 +168,11 @@ def test_processes_of_its_own_are_refused_in_a_sweep():
 
     several = OmegaConf.create({"resume": None, "trainer": {"strategy": "auto", "devices": 2}})
     with pytest.raises(UserError, match="cannot be a job of a --multirun"):
-        read_settings(several, [], sweep="12-00-00")
+        read_settings(several, [], sweep=True)
     cfg = OmegaConf.create({"resume": None, "trainer": {"strategy": "ddp", "devices": 1}})
     with pytest.raises(UserError, match="cannot be a job of a --multirun"):
-        read_settings(cfg, [], sweep="12-00-00")
-    assert read_settings(cfg, [], sweep=None)["trainer"]["strategy"] == "ddp"
+        read_settings(cfg, [], sweep=True)
+    assert read_settings(cfg, [], sweep=False)["trainer"]["strategy"] == "ddp"
 
 
 def test_synchronised_batch_norm_is_the_same_net():
@@ -235,7 +235,7 @@ def test_a_setting_without_value():
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         cfg = compose("train", ["encoder=any"])
     with pytest.raises(UserError, match=r"A setting has no value: .*encoder\.name"):
-        read_settings(cfg, [], sweep=None)
+        read_settings(cfg, [], sweep=False)
 
 
 def test_user_mistake_on_the_command_line(command, tmp_path):

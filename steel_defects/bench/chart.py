@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from steel_defects.bench.rows import NET, Row, pick, size_name
-from steel_defects.bench.systems import DEVICE, PAPER
 from steel_defects.overlay import PALETTE
+from steel_defects.paper import DEVICE, PAPER
 
 
 def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from steel_defects.bench.rows import END_TO_END, LATENCY, LOAD, NET, TRAIN, WITH_OVERLAYS, Row, fastest, pick, size_name
-from steel_defects.bench.systems import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
+from steel_defects.paper import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.sheet import Sheet
 
 Size = tuple[int, int]

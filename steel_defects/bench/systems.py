@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +12,7 @@ from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
 from steel_defects.models.module import SegmentationModule
-
-RESIZED, ORIGINAL = (256, 256), (256, 1600)  # (height, width) of the paper's two columns
-DEVICE, BATCH_SIZE = "Tesla P100", 16
-# Table 1 of the paper: images/s at batch 1, and training's it/s at batch 16, resized.
-PAPER: Mapping[str, Mapping] = {
-    "baseline": {RESIZED: 26, ORIGINAL: 11, "train": 24},
-    "densenet201": {RESIZED: 10, ORIGINAL: 7, "train": 25},
-    "resnet101": {RESIZED: 16, ORIGINAL: 8, "train": 14},
-    "efficientnet-b1": {RESIZED: 20, ORIGINAL: 11, "train": 40},
-}
+from steel_defects.paper import PAPER
 
 
 @dataclass(frozen=True)

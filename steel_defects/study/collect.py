@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from steel_defects.bench.systems import PAPER
 from steel_defects.errors import UserError
+from steel_defects.paper import PAPER
 from steel_defects.runs import RunFolder
 
 # Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
