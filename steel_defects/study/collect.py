@@ -132,17 +132,21 @@ def collect(folders: Sequence[Path]) -> Study:
         UserError: where there is nothing to report, naming all that was found instead.
     """
     runs, left = [], []
+    seen: set[Path] = set()
     for folder in folders:
         found = list(_find(folder))
         if not found:
             left.append(Left(str(folder), "holds no run" if folder.is_dir() else "is not a folder"))
         for path in found:
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
             try:
                 run, missing = _read(RunFolder(path))
                 left += missing
                 runs.append(run)
             except UserError as error:
-                left.append(Left(str(path), str(error)))
+                left.append(Left(str(path), str(error).removeprefix(f"{path} ")))
     runs, copies = _without_copies(runs)
     left += copies
     if not runs:
@@ -191,6 +195,8 @@ def _read(folder: RunFolder) -> tuple[Run, list[Left]]:
             rows = pd.read_csv(path, dtype={"ImageId": str}, keep_default_na=path != folder.predictions)
             absent = [column for column in needs if column not in rows]
             reason = f"lacks the column {', '.join(absent[:3])}" if absent else None
+            if path == folder.per_image and not absent and rows["ImageId"].duplicated().any():
+                reason = f"has several rows of {rows['ImageId'][rows['ImageId'].duplicated()].iloc[0]}"
         except FileNotFoundError:
             reason = "is missing"
         except (ValueError, OSError) as error:  # pandas' own are ValueErrors
@@ -231,17 +237,15 @@ def flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _without_copies(runs: list[Run]) -> tuple[list[Run], list[Left]]:
-    """A run found twice, or copied, would count as two seeds."""
+    """A copied run would count as two seeds."""
     kept: dict[str, Run] = {}
     left = []
     for run in runs:
-        one = json.dumps([_own(run), run.seed, run.summary["test"]], sort_keys=True, default=str)
+        one = json.dumps([_own(run), run.seed, run.summary["data"], run.summary["test"]], sort_keys=True, default=str)
         if one in kept:
-            first = kept[one].folder.path
-            if first.resolve() != run.folder.path.resolve():
-                left.append(Left(str(run.folder.path), f"is the same run as {first}: counted once"))
-            continue
-        kept[one] = run
+            left.append(Left(str(run.folder.path), f"is the same run as {kept[one].folder.path}: counted once"))
+        else:
+            kept[one] = run
     return list(kept.values()), left
 
 
@@ -297,10 +301,15 @@ def differences(runs: Sequence[Run]) -> dict[str, list]:
 
 
 def _brief(differing: Mapping[str, list]) -> dict[str, list]:
-    """Of a group of settings that has a name of its own, the name alone: `recipe=strong`."""
-    named = [key.removesuffix(".name") for key in differing if key.endswith(".name")]
-    rest = {k: v for k, v in differing.items() if not any(k.startswith(f"{name}.") for name in named)}
-    return {name: differing[f"{name}.name"] for name in named} | rest
+    """Without what a choice of a group says already: `recipe=strong` instead of all that is in it."""
+    names = {key.removesuffix(".name"): values for key, values in differing.items() if key.endswith(".name")}
+
+    def said(key: str, values: list) -> bool:
+        name = names.get(key.split(".", 1)[0], [])
+        return len({str(pair) for pair in zip(name, values, strict=False)}) == len(set(map(str, name)))
+
+    rest = {key: v for key, v in differing.items() if not key.endswith(".name") and not (names and said(key, v))}
+    return names | rest
 
 
 def _own(run: Run) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+"""Pictures of test images with what is true and what every system predicts: for the gallery and for comparisons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from steel_defects.data.augment import resize
+from steel_defects.data.images import resize_grey
+from steel_defects.study.choose import shown_runs, typical, worst
+from steel_defects.study.collect import Run, Study
+from steel_defects.study.content import Comparison, Picture, Shown
+from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
+from steel_defects.study.masks import LabelledImages, PredictedMasks
+
+WIDTH = 640  # pixels at most: pictures are never enlarged
+
+
+def read_predicted(study: Study) -> dict[str, PredictedMasks]:
+    """What the shown run of each system predicts, by the system's name.
+
+    Raises:
+        UserError: where a `predictions.csv` names what there is not.
+    """
+    return {name: PredictedMasks(run) for name, run in shown_runs(study).items()}
+
+
+def picture(
+    image_id: str, images: LabelledImages, predicted: Mapping[str, PredictedMasks], width: int = WIDTH
+) -> Picture:
+    """A test image with its layers, scored and drawn at its own size.
+
+    Args:
+        image_id: of an image that some of the systems were tested on; the others are not in the picture.
+        images: to read it from.
+        predicted: by the names of the systems.
+        width: pixels; a wider image is shown smaller.
+
+    Raises:
+        UserError: where the image, its labels or a prediction are missing, broken or not those of the test.
+    """
+    image, truth = images.load(image_id)
+    masks = {name: masks.native(image_id, image.shape) for name, masks in _tested(predicted, image_id).items()}
+    return _picture(image_id, image, truth, masks, predicted, width, "native_")
+
+
+def resized_picture(
+    image_id: str, images: LabelledImages, predicted: Mapping[str, PredictedMasks], width: int = WIDTH
+) -> Picture:
+    """A test image with its layers, scored and drawn at the size that the nets work at, as in training.
+
+    Args:
+        image_id, images, width: as for `picture`.
+        predicted: by the names of the systems, at least one; those whose net works at another size than the first
+            one's are not in the picture.
+
+    Raises:
+        UserError: as `picture`.
+    """
+    size = next(iter(predicted.values())).run.size
+    image, truth = resize(*images.load(image_id), size)
+    alike = {name: masks for name, masks in _tested(predicted, image_id).items() if masks.run.size == size}
+    masks = {name: masks.resized(image_id) for name, masks in alike.items()}
+    return _picture(image_id, image, truth, masks, predicted, width, "")
+
+
+def _tested(predicted: Mapping[str, PredictedMasks], image_id: str) -> dict[str, PredictedMasks]:
+    return {name: masks for name, masks in predicted.items() if image_id in masks.run.per_image.index}
+
+
+def _picture(
+    image_id: str,
+    image: np.ndarray,
+    truth: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    predicted: Mapping[str, PredictedMasks],
+    width: int,
+    prefix: str,
+) -> Picture:
+    height, full = image.shape
+    size = (max(1, round(height * width / full)), width) if full > width else (height, full)
+    classes = next(iter(predicted.values())).run.classes
+    return Picture(
+        image_id=image_id,
+        size=size,
+        image=jpeg(resize_grey(image, size)),
+        truth=true_layer(shrink_mask(truth, size)),
+        classes=[name for c, name in enumerate(classes, start=1) if (truth == c).any()],
+        shown={
+            name: _shown(shrink_mask(mask, size), predicted[name].run.per_image.loc[image_id], classes, prefix)
+            for name, mask in masks.items()
+        },
+    )
+
+
+def _shown(mask: np.ndarray, row: pd.Series, classes: Sequence[str], prefix: str) -> Shown:
+    iou, by_class = row[f"{prefix}iou"], {name: row[f"{prefix}iou_{name}"] for name in classes}
+    return Shown(
+        overlay=predicted_layer(mask),
+        iou=None if pd.isna(iou) else float(iou),
+        class_iou={name: float(value) for name, value in by_class.items() if not pd.isna(value)},
+    )
+
+
+def gallery(study: Study, images: LabelledImages, per_group: int) -> list[Picture]:
+    """Pictures of the images in which systems do badly, see `worst`.
+
+    Raises:
+        UserError: as `picture`.
+    """
+    predicted = read_predicted(study)
+    bar = tqdm(worst(study, per_group), "Drawing test images", unit="image", disable=None)
+    return [picture(image_id, images, predicted) for image_id in bar]
+
+
+def comparisons(study: Study, images: LabelledImages) -> list[Comparison]:
+    """Some images through all systems: with one type of defect, with several, and at the nets' size (see `typical`).
+
+    Returns:
+        Those of the three that the data has images for; the last only where the nets do not work at the images' size.
+
+    Raises:
+        UserError: as `picture`.
+    """
+    predicted, chosen = read_predicted(study), typical(study)
+    one, several = list(chosen.one.values()), list(chosen.several.values())
+    seeds = _seeds({name: masks.run for name, masks in predicted.items()})
+    rule = "the test image whose IoU at its own size, averaged over the systems, is the median of its kind"
+    found = []
+    if one:
+        note = f"For each class, of the images with that defect alone, {rule}. {seeds}"
+        pictures = [picture(image_id, images, predicted) for image_id in one]
+        found.append(Comparison("one-type", "One defect type", note, pictures))
+    if several:
+        kinds = "; ".join(" and ".join(kind) for kind in chosen.several)
+        note = f"For the most frequent combinations of defects ({kinds}), {rule}. {seeds}"
+        pictures = [picture(image_id, images, predicted) for image_id in several]
+        found.append(Comparison("several-types", "Several defect types", note, pictures))
+    return found + _resized([*one, *several[:1]], images, predicted, seeds)
+
+
+def _resized(
+    chosen: Sequence[str], images: LabelledImages, predicted: Mapping[str, PredictedMasks], seeds: str
+) -> list[Comparison]:
+    """The comparison at the size that most systems' nets work at, if it is another one than the images'."""
+    size = Counter(masks.run.size for masks in predicted.values()).most_common(1)[0][0]
+    alike = {name: masks for name, masks in predicted.items() if masks.run.size == size}
+    chosen = [image_id for image_id in chosen if images.load(image_id)[0].shape != size]
+    if not chosen:
+        return []
+    note = (
+        f"Images of the comparisons above at the size that the nets work at, {size[0]}x{size[1]} pixels; truth, "
+        f"prediction and IoU are those at this size. {seeds}"
+    )
+    others = [f"{name} ({masks.run.size[0]}x{masks.run.size[1]})" for name, masks in predicted.items()]
+    others = [text for text, name in zip(others, predicted, strict=True) if name not in alike]
+    if others:
+        note += f" Not shown, as their nets work at another size: {', '.join(others)}."
+    pictures = [resized_picture(image_id, images, alike) for image_id in chosen]
+    return [Comparison("resized", "Resized", note, pictures)]
+
+
+def _seeds(runs: Mapping[str, Run]) -> str:
+    seeds = {run.seed for run in runs.values()}
+    if len(seeds) == 1:
+        return f"Of each system, the run with seed {seeds.pop()} is shown."
+    return f"Shown are the runs with these seeds: {', '.join(f'{name} {run.seed}' for name, run in runs.items())}."
