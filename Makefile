@@ -1,7 +1,7 @@
 # Everything runs in .venv, which `setup` makes; `demo` and `test` call it by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
-LONG := tests/test_benchmark.py tests/test_readme.py tests/test_train.py
+LONG := tests/test_benchmark.py tests/test_readme.py tests/test_report.py tests/test_sweep.py tests/test_train.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench
@@ -25,7 +25,7 @@ demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the
 test: lint  ## lint, then run all tests
 	$(BIN)/python -m pytest tests/data tests/evaluation steel_defects
 	$(BIN)/python -m pytest tests/inference
-	$(BIN)/python -m pytest tests/models tests/prediction
+	$(BIN)/python -m pytest tests/models tests/prediction tests/study
 	$(BIN)/python -m pytest $(filter-out $(LONG),$(wildcard tests/test_*.py))
 	$(BIN)/python -m pytest $(LONG)
 

@@ -163,18 +163,6 @@ def test_mistakes_have_one_clear_error(settings, tmp_path, overrides, message):
         train(settings(*overrides), RunFolder(tmp_path))
 
 
-def test_processes_of_its_own_are_refused_in_a_sweep():
-    from omegaconf import OmegaConf
-
-    several = OmegaConf.create({"resume": None, "trainer": {"strategy": "auto", "devices": 2}})
-    with pytest.raises(UserError, match="cannot be a job of a --multirun"):
-        read_settings(several, [], sweep=True)
-    cfg = OmegaConf.create({"resume": None, "trainer": {"strategy": "ddp", "devices": 1}})
-    with pytest.raises(UserError, match="cannot be a job of a --multirun"):
-        read_settings(cfg, [], sweep=True)
-    assert read_settings(cfg, [], sweep=False)["trainer"]["strategy"] == "ddp"
-
-
 def test_synchronised_batch_norm_is_the_same_net():
     """What several GPUs train: torch's own conversion would drop the activations inside timm's layers."""
     from timm.layers import convert_sync_batchnorm

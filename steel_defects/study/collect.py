@@ -16,7 +16,10 @@ from steel_defects.paper import PAPER
 from steel_defects.runs import RunFolder
 
 # Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
-_ASIDE = ("seed", "resume", "figures", "speed", "sweep", "data.root", "data.num_workers", "trainer.progress", "logger")
+_ASIDE = (
+    *("seed", "resume", "figures", "speed", "sweep", "logger", "data.root", "data.num_workers"),
+    *("trainer.progress", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ class Run:
         """(height, width) in pixels that the net works at."""
         return tuple(self.summary["data"]["size"])
 
-    def defective(self) -> pd.DataFrame:
-        """The rows of `per_image` whose truth has a defect."""
-        return self.per_image[self.per_image[[f"true_{name}" for name in self.classes]].any(axis=1)]
+    def defective(self, native: bool) -> pd.DataFrame:
+        """The rows of `per_image` whose truth has a defect, at the images' own size or at the net's."""
+        prefix = "native_true_" if native else "true_"
+        return self.per_image[self.per_image[[f"{prefix}{name}" for name in self.classes]].any(axis=1)]
 
     def test_set(self) -> tuple:
         """Equal for runs that were tested on the same images with the same labels."""

@@ -1,0 +1,77 @@
+"""The report as Markdown: what of it can be read on GitHub, or in an editor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import quote
+
+from steel_defects.sheet import Sheet
+from steel_defects.study.content import Report, Section
+
+
+def markdown(report: Report, figures: str) -> str:
+    """Write a report as Markdown.
+
+    Args:
+        report: of which pictures of test images are left out; it says that they are on the page.
+        figures: folder of the charts' PNG files, relative to the Markdown file.
+    """
+    return "\n\n".join(block.strip("\n") for block in _blocks(report, figures)) + "\n"
+
+
+def _blocks(report: Report, figures: str) -> Iterator[str]:
+    yield f"# {_text(report.title)}"
+    if report.findings:
+        yield "\n".join(f"- {_paragraph(finding)}" for finding in report.findings)
+    if report.left:
+        yield "## Not reported, or not in full"
+        yield "\n".join(f"- {_paragraph(str(one))}" for one in report.left)
+    if report.facts:
+        yield "## What is compared"
+        yield "\n".join(f"- {_paragraph(label)}: {_text(text)}" for label, text in report.facts.items())
+    for section in report.sections:
+        yield from _section(section, figures)
+    if report.gallery:
+        yield "## Gallery"
+        yield "Test images with their true and their predicted defects, to sort and filter, are in `report.html`."
+
+
+def _section(section: Section, figures: str) -> Iterator[str]:
+    yield f"## {_text(section.title)}"
+    yield from map(_paragraph, section.notes)
+    yield from map(_table, section.sheets)
+    for chart in section.charts:
+        yield f"![{_text(chart.alt)}]({quote(f'{figures}/{chart.name}.png')})"
+        yield _paragraph(chart.title)
+    if section.comparisons:
+        titles = "; ".join(_text(comparison.title) for comparison in section.comparisons)
+        yield f"The pictures are in `report.html`: {titles}."
+    if section.details:
+        yield "<details>\n<summary>Details</summary>"
+        yield from map(_table, section.details)
+        yield "</details>"
+
+
+def _table(sheet: Sheet) -> str:
+    return replace(
+        sheet,
+        title=_text(sheet.title),
+        headings=[_text(heading).replace("|", "\\|") for heading in sheet.headings],
+        lines=[[_text(text) for text in line] for line in sheet.lines],  # their bars are escaped by the sheet
+    ).markdown()
+
+
+def _paragraph(text: str) -> str:
+    """As `_text`, where it begins a line that could be a heading, a list or a rule."""
+    text = re.sub(r"^(?=[-+])", r"\\", _text(text))
+    return re.sub(r"^(\d+)(?=[.)](\s|$))", r"\1\\", text)
+
+
+def _text(text: str) -> str:
+    """What shows as this text, in one line: nothing in it is markup."""
+    text = " ".join(text.split())
+    text = re.sub(r"[\\`*#\[\]~]", r"\\\g<0>", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word it stands for itself
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,260 @@
+"""The page as a file: what stands in it, and that nothing in it comes from elsewhere or is taken for markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jinja2 import PackageLoader
+from matplotlib.figure import Figure
+
+from steel_defects.errors import UserError
+from steel_defects.sheet import Sheet
+from steel_defects.study.collect import Left
+from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
+from steel_defects.study.page import write_page
+
+URI = "data:image/png;base64,iVBORw0KGgo="
+HOSTILE = """</script><script>x=1</script><img src=x onerror="y=1">'&amp;|`"""
+
+
+class Parsed(HTMLParser):
+    """The tags of a page with their attributes, and the text by the tag around it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.texts.append((tag, ""))
+
+    def handle_data(self, data):
+        if self.texts:
+            tag, text = self.texts[-1]
+            self.texts[-1] = (tag, text + data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self, tag: str) -> list[str]:
+        return [text.strip() for name, text in self.texts if name == tag]
+
+    def with_text(self, tag: str) -> list[tuple[dict[str, str | None], str]]:
+        return list(zip(self.all(tag), self.text(tag), strict=True))
+
+
+def chart() -> Chart:
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    return Chart("curves", "Curves over the epochs", "A line that rises", figure)
+
+
+def a_report(word: Callable[[str], str] = str, size: tuple[int, int] = (8, 32), **changes) -> Report:
+    """A report with one of everything; `word` is applied to all of its free text."""
+    systems, classes = [word("alpha"), word("beta")], [word("pit"), word("scratch")]
+    picture = Picture(
+        word("one.jpg"),
+        size,
+        URI,
+        URI,
+        classes[1:],
+        {systems[0]: Shown(URI, 0.25, {classes[1]: 0.25}), systems[1]: Shown(URI, 0.0, {classes[1]: 0.0})},
+    )
+    clean = Picture(word("two.jpg"), size, URI, URI, [], {systems[1]: Shown(URI, None, {})})
+    sheet = Sheet(word("Scores"), ["System", word("mIoU"), "Remark"], [["alpha", "0.5", word("a, b")]], left=(0, 2))
+    section = Section(
+        "scores",
+        word("Scores"),
+        [word("A note.")],
+        [sheet],
+        [chart()],
+        [Comparison("typical", word("Typical"), word("By a rule."), [picture])],
+        [Sheet(word("Every run"), ["Run"], [["1"], ["2"]])],
+    )
+    values = {
+        "title": word("A study"),
+        "findings": [word("alpha is best.")],
+        "facts": {word("Data"): word("made up")},
+        "sections": [section],
+        "gallery": [picture, clean],
+        "systems": systems,
+        "classes": classes,
+        "left": [Left(word("runs/3"), word("failed"))],
+    }
+    return Report(**(values | changes))
+
+
+def written(report: Report, tmp_path: Path) -> Parsed:
+    path = tmp_path / "report.html"
+    write_page(report, path)
+    return Parsed(path)
+
+
+def test_the_size_is_that_of_the_only_file(tmp_path):
+    path = tmp_path / "new" / "report.html"
+    size = write_page(a_report(), path)
+    assert size == len(path.read_bytes()) > 10_000
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_same_report_gives_the_same_page(tmp_path):
+    first, second = (tmp_path / name for name in ("1.html", "2.html"))
+    report = a_report(sections=[])
+    write_page(report, first)
+    write_page(report, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_page_that_cannot_be_written_is_an_error_of_the_user(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written"):
+        write_page(a_report(), tmp_path / "file" / "report.html")
+
+
+def test_a_score_that_is_not_a_number_is_refused_and_nothing_written(tmp_path):
+    broken = Picture("x.jpg", (8, 8), URI, URI, [], {"alpha": Shown(URI, float("nan"), {})})
+    with pytest.raises(ValueError, match=r"JSON"):
+        write_page(a_report(gallery=[broken]), tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path):
+    page = written(a_report(), tmp_path)
+    addresses = [attributes[key] for _, attributes in page.tags for key in ("src", "href") if key in attributes]
+    assert len(addresses) >= 8
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not {"base", "iframe", "object", "embed", "form[action]"} & {tag for tag, _ in page.tags}
+    assert not re.search(r"@import|url\((?!['\"&#39;]*data:)", (tmp_path / "report.html").read_text("utf-8"))
+
+
+def hash_of_script(tmp_path: Path) -> str:
+    """As browsers make it: they read all line ends as plain ones."""
+    source = (tmp_path / "report.html").read_bytes().decode().replace("\r\n", "\n")
+    (script,) = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def test_the_policy_forbids_the_network_and_every_script_but_the_page_s_own(tmp_path):
+    page = written(a_report(), tmp_path)
+    (content,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    policy = dict(part.strip().split(" ", 1) for part in content.split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["img-src"] == "data:"
+    assert policy["script-src"] == hash_of_script(tmp_path)
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
+
+
+def test_line_ends_of_windows_in_a_checkout_do_not_lock_the_script_out(tmp_path, monkeypatch):
+    plain = PackageLoader.get_source
+
+    def windows(*arguments):
+        source, *rest = plain(*arguments)
+        return source.replace("\n", "\r\n"), *rest
+
+    monkeypatch.setattr(PackageLoader, "get_source", windows)
+    written(a_report(), tmp_path)
+    assert f"script-src {hash_of_script(tmp_path)};" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_no_text_is_taken_for_markup(tmp_path):
+    plain = written(a_report(), tmp_path)
+    hostile = written(a_report(lambda text: text + HOSTILE), tmp_path)
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
+    assert hostile.text("title") == hostile.text("h1") == ["A study" + HOSTILE]
+    assert "A note." + HOSTILE in hostile.text("p")
+    assert "a, b" + HOSTILE in hostile.text("td")
+
+
+def test_file_names_that_are_no_text_do_not_stop_it(tmp_path):
+    page = written(a_report(left=[Left("runs/\udcff", "failed")]), tmp_path)
+    assert page.text("code") == ["runs/?: failed"]
+
+
+def test_tables_say_what_their_cells_are(tmp_path):
+    page = written(a_report(), tmp_path)
+    assert page.text("caption") == ["Scores", "Every run"]
+    headings = [(text, a["scope"], a.get("class")) for a, text in page.with_text("th")]
+    assert headings == [
+        ("System", "col", None),
+        ("mIoU", "col", "number"),
+        ("Remark", "col", None),
+        ("alpha", "row", None),
+        ("Run", "col", None),
+        ("1", "row", None),
+        ("2", "row", None),
+    ]
+    assert [(text, a.get("class")) for a, text in page.with_text("td")] == [("0.5", "number"), ("a, b", None)]
+    around = [a for a in page.all("div") if a.get("class") == "scroll"]
+    assert [(a["tabindex"], a["role"], a["aria-label"]) for a in around] == [
+        ("0", "region", "Scores"),
+        ("0", "region", "Every run"),
+    ]
+
+
+def test_a_chart_is_a_drawing_with_words_for_it(tmp_path):
+    page = written(a_report(), tmp_path)
+    (image,) = [a for a in page.all("img") if a.get("src", "").startswith("data:image/svg+xml")]
+    assert image["alt"] == "A line that rises"
+    assert "Curves over the epochs" in page.text("figcaption")
+    drawing = ElementTree.fromstring(base64.b64decode(image["src"].split(",")[1]))
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_contents_lead_to_sections_that_are_there(tmp_path):
+    page = written(a_report(), tmp_path)
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [(a["href"], text) for a, text in page.with_text("a")]
+    assert links[1:] == [("#scores", "Scores"), ("#page-gallery", "Gallery")]
+    assert all(address[1:] in ids for address, _ in links)
+
+
+@pytest.mark.parametrize(("size", "stacked"), [((8, 16), True), ((8, 15), False), ((8, 8), False)])
+def test_strips_are_stacked_and_other_images_side_by_side(tmp_path, size, stacked):
+    page = written(a_report(size=size), tmp_path)
+    (panels,) = [a["class"] for a in page.all("div") if a.get("class", "").startswith("panels")]
+    assert ("wide" in panels.split()) == stacked
+
+
+def test_a_comparison_shows_the_image_the_truth_and_every_system(tmp_path):
+    page = written(a_report(), tmp_path)
+    labels = [a["aria-label"] for a in page.all("div") if a.get("class") == "layers" and "aria-label" in a]
+    assert labels == [f"one.jpg: {what}" for what in ("Image", "Truth", "alpha", "beta")]
+    assert [text for text in page.text("span") if text.startswith("IoU")] == ["IoU 0.250", "IoU 0.000"]
+
+
+def test_the_gallery_s_data_are_those_of_the_report(tmp_path):
+    page = written(a_report(lambda text: text + HOSTILE), tmp_path)
+    (data,) = [json.loads(text) for a, text in page.with_text("script") if a.get("id") == "page-data"]
+    one, two = data["pictures"]
+    assert [one["id"], two["id"]] == ["one.jpg" + HOSTILE, "two.jpg" + HOSTILE]
+    assert (one["height"], one["width"], one["classes"]) == (8, 32, [1])
+    scores = [[(s["system"], s["iou"], s["classIou"]) for s in picture["shown"]] for picture in (one, two)]
+    assert scores == [[(0, 0.25, [None, 0.25]), (1, 0, [None, 0])], [(1, None, [None, None])]]
+
+
+def test_what_there_is_none_of_has_no_heading(tmp_path):
+    page = written(a_report(), tmp_path)
+    assert page.text("h2") == [
+        "Findings",
+        "Not reported, or not in full",
+        "What is compared",
+        "Contents",
+        "Scores",
+        "Gallery",
+    ]
+    bare = written(a_report(findings=[], facts={}, sections=[], gallery=[], left=[]), tmp_path)
+    assert bare.text("h1") == ["A study"]
+    assert not bare.all("h2")
+    assert not bare.all("section")
+    assert not bare.all("ul")
