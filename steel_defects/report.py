@@ -28,11 +28,12 @@ from steel_defects.errors import UserError
 from steel_defects.files import write_whole
 from steel_defects.study.accuracy import console_sheet
 from steel_defects.study.assemble import assemble
-from steel_defects.study.charts_style import png
-from steel_defects.study.collect import Study, collect
+from steel_defects.study.charts import png
+from steel_defects.study.collect import collect
 from steel_defects.study.content import Report
 from steel_defects.study.markdown import markdown
 from steel_defects.study.page import write_page
+from steel_defects.study.records import Study
 from steel_defects.study.results import results_table
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,9 @@ import pandas as pd
 from steel_defects.paper import MIOU
 from steel_defects.sheet import Sheet
 from steel_defects.study.bootstrap import Difference, compare
-from steel_defects.study.charts import class_scores, curves, iou_by_size, miou_bars
-from steel_defects.study.charts_panels import confusions, iou_distributions
-from steel_defects.study.collect import Left, Study, System
+from steel_defects.study.charts import class_scores, confusions, curves, iou_by_size, iou_distributions, miou_bars
 from steel_defects.study.content import Section
+from steel_defects.study.records import Left, Study, System
 from steel_defects.study.statistics import Spread, class_rows, confusion, false_alarms, size_bins, test_scores
 
 _HEADLINES = ("miou", "miou_all", "jaccard", "dice", "false_alarm")

@@ -8,12 +8,12 @@ from pathlib import Path
 from steel_defects.errors import UserError
 from steel_defects.study import accuracy
 from steel_defects.study.bootstrap import Difference
-from steel_defects.study.collect import Left, Study
 from steel_defects.study.content import Comparison, Picture, Report, Section
 from steel_defects.study.cost import cost, versions
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery
 from steel_defects.study.provenance import seeds, what_was_run
+from steel_defects.study.records import Left, Study
 from steel_defects.study.statistics import test_scores
 
 

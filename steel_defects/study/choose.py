@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from steel_defects.study.collect import Run, Study
+from steel_defects.study.records import Run, Study
 
 
 @dataclass(frozen=True)

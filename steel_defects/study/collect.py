@@ -1,10 +1,8 @@
-"""Which runs a report is about: found in folders, read, grouped into systems; what cannot be reported is named."""
+"""Which runs a report is about: found in folders and read; what cannot be reported is named."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,118 +10,9 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from steel_defects.errors import UserError
-from steel_defects.paper import PAPER
 from steel_defects.runs import RunFolder
-
-# Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
-_ASIDE = (
-    *("seed", "resume", "figures", "speed", "sweep", "logger", "data.root", "data.num_workers"),
-    *("trainer.progress", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-)
-
-
-@dataclass(frozen=True)
-class Left:
-    """Something that is not reported, or not in full.
-
-    Args:
-        path: of the folder or file.
-        reason: why, and what is missing of it for that.
-    """
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run, read.
-
-    Args:
-        folder: that it lies in.
-        summary: `summary.json`.
-        settings: its configuration, by dotted key.
-        overrides: as typed.
-        history: a row an epoch; empty where the file is missing.
-        per_image: a row a test image by `ImageId`; None where the file is missing.
-        predictions: columns `ClassId`, `EncodedPixels`, `ResizedPixels` by `ImageId`; None where the file is missing.
-    """
-
-    folder: RunFolder
-    summary: dict
-    settings: dict[str, Any]
-    overrides: list[str]
-    history: pd.DataFrame
-    per_image: pd.DataFrame | None
-    predictions: pd.DataFrame | None
-
-    @property
-    def seed(self) -> int:
-        return self.summary["seed"]
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the defect classes."""
-        return self.summary["data"]["classes"]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels that the net works at."""
-        return tuple(self.summary["data"]["size"])
-
-    def defective(self, native: bool) -> pd.DataFrame:
-        """The rows of `per_image` whose truth has a defect, at the images' own size or at the net's."""
-        prefix = "native_true_" if native else "true_"
-        return self.per_image[self.per_image[[f"{prefix}{name}" for name in self.classes]].any(axis=1)]
-
-    def test_set(self) -> tuple:
-        """Equal for runs that were tested on the same images with the same labels."""
-        pixels = self.per_image[[f"native_true_{name}" for name in self.classes]]
-        return tuple(sorted(pixels.itertuples(name=None)))
-
-
-@dataclass(frozen=True, eq=False)
-class System:
-    """Runs that differ in their seed alone.
-
-    Args:
-        name: unlike that of any other system of the study.
-        paper: its name in the paper's tables; None where it is not in them.
-        runs: at least one, by seed.
-    """
-
-    name: str
-    paper: str | None
-    runs: list[Run]
-
-    @property
-    def seeds(self) -> list[int]:
-        return [run.seed for run in self.runs]
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What a report is about. All runs are of the same data and classes.
-
-    Args:
-        systems: at least one; the paper's first, in its order.
-        left: what is not reported, or not in full.
-    """
-
-    systems: list[System]
-    left: list[Left] = field(default_factory=list)
-
-    @property
-    def runs(self) -> list[Run]:
-        return [run for system in self.systems for run in system.runs]
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the defect classes."""
-        return self.systems[0].runs[0].classes
+from steel_defects.study.grouping import group, of_one_data_set, without_copies
+from steel_defects.study.records import Left, Run, Study
 
 
 def collect(folders: Sequence[Path]) -> Study:
@@ -151,12 +40,12 @@ def collect(folders: Sequence[Path]) -> Study:
                 runs.append(run)
             except UserError as error:
                 left.append(Left(str(path), str(error).removeprefix(f"{path} ")))
-    runs, copies = _without_copies(runs)
+    runs, copies = without_copies(runs)
     left += copies
     if not runs:
         lines = "\n".join(f"  {one}" for one in left)
         raise UserError(f"There is nothing to report:\n{lines}\nruns= takes folders of finished runs or of sweeps.")
-    runs, foreign = _of_one_data_set(runs)
+    runs, foreign = of_one_data_set(runs)
     return Study(group(runs), left + foreign)
 
 
@@ -238,88 +127,3 @@ def flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _without_copies(runs: list[Run]) -> tuple[list[Run], list[Left]]:
-    """A copied run would count as two seeds."""
-    kept: dict[str, Run] = {}
-    left = []
-    for run in runs:
-        one = json.dumps([_own(run), run.seed, run.summary["data"], run.summary["test"]], sort_keys=True, default=str)
-        if one in kept:
-            left.append(Left(str(run.folder.path), f"is the same run as {kept[one].folder.path}: counted once"))
-        else:
-            kept[one] = run
-    return list(kept.values()), left
-
-
-def _of_one_data_set(runs: list[Run]) -> tuple[list[Run], list[Left]]:
-    """The runs of the data and classes that most have; the others, named."""
-    kinds: dict[str, list[Run]] = {}
-    for run in runs:
-        data = run.summary["data"]
-        kinds.setdefault(json.dumps([data["name"], data["data_hash"], data["classes"]]), []).append(run)
-    most = max(kinds.values(), key=len)
-    ours, left = most[0].summary["data"], []
-    for run in runs:
-        theirs = run.summary["data"]
-        differs = [
-            f"{word} {theirs[key]} instead of {ours[key]}"
-            for key, word in (("name", "data"), ("data_hash", "data hash"), ("classes", "classes"))
-            if theirs[key] != ours[key]
-        ]
-        if differs:
-            left.append(Left(str(run.folder.path), f"{'; '.join(differs)}: it needs a report of its own"))
-    return most, left
-
-
-def group(runs: Iterable[Run]) -> list[System]:
-    """Put runs that differ in nothing but their seed together, and give each such group a name of its own."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(json.dumps(_own(run), sort_keys=True, default=str), []).append(run)
-    by_name: dict[str, list[list[Run]]] = {}
-    for members in groups.values():
-        by_name.setdefault(str(members[0].summary["system"]), []).append(members)
-    systems = []
-    for name, alike in by_name.items():
-        differing = differences([members[0] for members in alike])
-        for k, members in enumerate(alike):
-            changes = ", ".join(f"{key}={values[k]}" for key, values in _brief(differing).items())
-            paper = name if name in PAPER else None
-            own_name = f"{name} ({changes})" if changes else name
-            systems.append(System(own_name, paper, sorted(members, key=lambda run: run.seed)))
-    order = list(PAPER)
-    return sorted(systems, key=lambda system: order.index(system.paper) if system.paper else len(order))
-
-
-def differences(runs: Sequence[Run]) -> dict[str, list]:
-    """Settings that some runs have otherwise than others: their values in the order of the runs.
-
-    Seed, place and the like are left aside; None stands for a setting that a run does not have.
-    """
-    own = [_own(run) for run in runs]
-    keys = dict.fromkeys(key for settings in own for key in settings)
-    values = {key: [settings.get(key) for settings in own] for key in keys}
-    return {key: column for key, column in values.items() if any(value != column[0] for value in column)}
-
-
-def _brief(differing: Mapping[str, list]) -> dict[str, list]:
-    """Without what a choice of a group says already: `recipe=strong` instead of all that is in it."""
-    names = {key.removesuffix(".name"): values for key, values in differing.items() if key.endswith(".name")}
-
-    def said(key: str, values: list) -> bool:
-        name = names.get(key.split(".", 1)[0], [])
-        return len({str(pair) for pair in zip(name, values, strict=False)}) == len(set(map(str, name)))
-
-    rest = {key: v for key, v in differing.items() if not key.endswith(".name") and not (names and said(key, v))}
-    return names | rest
-
-
-def _own(run: Run) -> dict[str, Any]:
-    """The settings that make a run what it is."""
-    return {
-        key: value
-        for key, value in run.settings.items()
-        if not any(key == aside or key.startswith(aside + ".") for aside in _ASIDE)
-    }

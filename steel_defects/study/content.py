@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from steel_defects.sheet import Sheet
-from steel_defects.study.collect import Left
+from steel_defects.study.records import Left
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from steel_defects.paper import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.sheet import Sheet
-from steel_defects.study.charts_speed import speed_against_miou
-from steel_defects.study.collect import Run, Study, System
+from steel_defects.study.charts import speed_against_miou
 from steel_defects.study.content import Section
+from steel_defects.study.records import Run, Study, System
 from steel_defects.study.statistics import pareto, spread, test_scores
 
 _MB = 2**20

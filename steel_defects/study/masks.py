@@ -13,7 +13,7 @@ from steel_defects.data.labels import label_mask
 from steel_defects.data.rle import RLEError
 from steel_defects.errors import UserError
 from steel_defects.study.choose import shown_runs
-from steel_defects.study.collect import Run, Study
+from steel_defects.study.records import Run, Study
 
 
 class LabelledImages:

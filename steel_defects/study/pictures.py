@@ -12,10 +12,10 @@ from tqdm import tqdm
 from steel_defects.data.augment import resize
 from steel_defects.data.images import resize_grey
 from steel_defects.study.choose import shown_runs, typical, worst
-from steel_defects.study.collect import Run, Study
 from steel_defects.study.content import Comparison, Picture, Shown
 from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
 from steel_defects.study.masks import LabelledImages, PredictedMasks
+from steel_defects.study.records import Run, Study
 
 WIDTH = 640  # pixels at most: pictures are never enlarged
 

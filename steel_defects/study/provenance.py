@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Sequence
 
 from steel_defects.sheet import Sheet
-from steel_defects.study.collect import Run, Study, differences
 from steel_defects.study.content import Section
+from steel_defects.study.grouping import differences
+from steel_defects.study.records import Run, Study
 
 
 def what_was_run(study: Study) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from steel_defects.study.collect import Study
+from steel_defects.study.records import Study
 
 _KEYS = ("architecture", "encoder", "weights", "recipe", "epochs", "best_epoch", "parameters", "gmacs")
 _PLACE = ("device", "precision", "threads", "processes", "seconds")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from steel_defects.study.collect import Run, System
+from steel_defects.study.records import Run, System
 
 _LEAST_PAIRS = 5  # a bin: the mean of fewer says little
 

@@ -11,7 +11,7 @@ import pytest
 
 from steel_defects.metrics import Confusions
 from steel_defects.runs import RunFolder
-from steel_defects.study.collect import Run, System
+from steel_defects.study.records import Run, System
 
 CLASSES = ("a", "b", "c")
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from steel_defects.study.bootstrap import Difference, compare, paired_difference
-from steel_defects.study.collect import System
+from steel_defects.study.records import System
 
 
 @pytest.mark.parametrize(("images", "level"), [(15, 0.95), (300, 0.95), (300, 0.5)])

@@ -24,9 +24,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from steel_defects.overlay import class_colour
 from steel_defects.sheet import Sheet
-from steel_defects.study.collect import Left
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.page import write_page
+from steel_defects.study.records import Left
 
 ARGUMENTS = [
     "--headless=new",

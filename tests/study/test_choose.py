@@ -8,7 +8,7 @@ import pytest
 
 from steel_defects.runs import RunFolder
 from steel_defects.study.choose import shown_runs, typical, worst
-from steel_defects.study.collect import Run, Study, System
+from steel_defects.study.records import Run, Study, System
 
 CLASSES = ["pits", "streaks", "patches"]
 

@@ -12,9 +12,9 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 from steel_defects.sheet import Sheet
-from steel_defects.study.collect import Left
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.markdown import markdown
+from steel_defects.study.records import Left
 
 MARKUP = "ab1 _*`\\|<>&;[]()!~#-+.=:\n"
 

@@ -8,8 +8,8 @@ import pytest
 from steel_defects.data.rle import encode
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
-from steel_defects.study.collect import Run, Study, System
 from steel_defects.study.masks import LabelledImages, PredictedMasks
+from steel_defects.study.records import Run, Study, System
 
 CLASSES = ["pits", "streaks"]
 TRUTH = np.zeros((20, 60), np.uint8)

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 from steel_defects.errors import UserError
 from steel_defects.sheet import Sheet
-from steel_defects.study.collect import Left
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.page import write_page
+from steel_defects.study.records import Left
 
 URI = "data:image/png;base64,iVBORw0KGgo="
 HOSTILE = """</script><script>x=1</script><img src=x onerror="y=1">'&amp;|`"""

@@ -17,9 +17,9 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.metrics import Confusions, image_confusions
 from steel_defects.runs import RunFolder
 from steel_defects.study.choose import typical, worst
-from steel_defects.study.collect import Run, Study, System
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery, picture, read_predicted, resized_picture
+from steel_defects.study.records import Run, Study, System
 
 CLASSES = ["pits", "streaks"]
 SIZE, NET, WIDE = (48, 100), (32, 64), (256, 1600)

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from steel_defects.study import statistics
-from steel_defects.study.collect import System
+from steel_defects.study.records import System
 from steel_defects.study.statistics import Spread, class_rows, confusion, false_alarms, pareto, size_bins, spread
 
 CLASSES = ("a", "b", "c")

@@ -1,4 +1,4 @@
-"""Charts of a study. Systems are drawn in the style of their place in the mapping that is given."""
+"""Curves: of a training, and of IoU over the size of defects."""
 
 from __future__ import annotations
 
@@ -10,24 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steel_defects.study.charts_bars import class_scores, miou_bars
-from steel_defects.study.charts_panels import confusions, iou_distributions
-from steel_defects.study.charts_speed import speed_against_miou
-from steel_defects.study.charts_style import INK, SMALL, WIDTH, Style, legend_below, png, spoken, style, svg
+from steel_defects.study.charts.style import INK, SMALL, WIDTH, Style, legend_below, spoken, style
 from steel_defects.study.content import Chart
-
-__all__ = [
-    "class_scores",
-    "confusions",
-    "curves",
-    "iou_by_size",
-    "iou_distributions",
-    "miou_bars",
-    "png",
-    "speed_against_miou",
-    "style",
-    "svg",
-]
 
 _LOSSES = {"val/loss": ("validation", {}), "train/loss": ("training", {"linestyle": "--", "linewidth": 0.9})}
 _SINGLE = {"alpha": 0.35, "linewidth": 0.7}

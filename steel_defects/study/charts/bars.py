@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from steel_defects.study.charts_style import INK, SMALL, WIDTH, legend_below, named, spoken, style, wrapped
+from steel_defects.study.charts.style import INK, SMALL, WIDTH, legend_below, named, spoken, style, wrapped
 from steel_defects.study.content import Chart
 
 

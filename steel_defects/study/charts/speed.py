@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from steel_defects.study.charts_labels import NEAR, nearest, place_labels
-from steel_defects.study.charts_style import INK, SMALL, WIDTH, legend_below, named, style, wrapped
+from steel_defects.study.charts.labels import NEAR, nearest, place_labels
+from steel_defects.study.charts.style import INK, SMALL, WIDTH, legend_below, named, style, wrapped
 from steel_defects.study.content import Chart
 
 

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from steel_defects.study.charts_style import INK, SMALL, panels, spoken, style
+from steel_defects.study.charts.style import INK, SMALL, panels, spoken, style
 from steel_defects.study.content import Chart
 
 _BINS = np.linspace(0, 1, 21)
