@@ -62,6 +62,7 @@ def desk(tmp_path_factory, settings, tiny_root) -> Path:
     train(values | {"figures": False}, run)
     run.config.parent.mkdir()
     OmegaConf.save(values, run.config)
+    shutil.copytree(run.path, desk / "study" / "job")
     images = sorted((tiny_root / "train_images").iterdir())[:3]
     for folder in ("strips", "data/severstal/test_images"):
         (desk / folder).mkdir(parents=True)
@@ -81,7 +82,7 @@ _SMALLER["benchmark"] += ["engines=pytorch-fp32,openvino-fp32", "images=2", "tra
 
 
 def test_other_commands_run_in_their_order(desk):
-    assert {name for name, _ in OTHERS} == {"evaluate", "predict", "export", "benchmark"}
+    assert {name for name, _ in OTHERS} == {"evaluate", "report", "predict", "export", "benchmark"}
     for name, rest in OTHERS:
         words = [sys.executable, "-m", f"steel_defects.{name}", *shlex.split(rest), *_SMALLER.get(name, [])]
         result = subprocess.run(words, cwd=desk, capture_output=True, text=True)

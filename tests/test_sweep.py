@@ -80,7 +80,7 @@ def assert_alike(load_state):
 
 
 # Each runs its jobs in other processes, which get the job's function and configuration handed over.
-@pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["joblib", "ray"])
 def test_launchers_give_the_scores_of_a_serial_sweep(launcher, command, serial, assert_alike, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     options = {"joblib": ["hydra.launcher.n_jobs=2"], "ray": ["+hydra.launcher.ray.init.include_dashboard=false"]}

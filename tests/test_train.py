@@ -93,6 +93,24 @@ def test_scores_are_those_of_the_best_checkpoint(finished, tiny_root, native):
     assert summary["test"]["native_miou" if native else "miou"] == pytest.approx(np.mean(ious), abs=1e-6)
 
 
+def test_predictions_are_kept(finished, tiny_root):
+    """Drawn from predictions.csv, both sizes give the pixels that per_image.csv counts."""
+    run, _ = finished
+    rows = pd.read_csv(run.per_image).set_index("ImageId")
+    predicted = pd.read_csv(run.predictions, keep_default_na=False)
+    assert set(predicted["ImageId"]) <= set(rows.index)
+    masks = {}
+    for row in predicted.itertuples():
+        name = ["pits", "streaks", "scratches", "patches"][row.ClassId - 1]
+        height, width = read_grey(tiny_root / "train_images" / row.ImageId).shape
+        native, small = decode(row.EncodedPixels, height, width), decode(row.ResizedPixels, 64, 64)
+        assert native.sum() == rows.loc[row.ImageId, f"native_predicted_{name}"]
+        assert small.sum() == rows.loc[row.ImageId, f"predicted_{name}"]
+        masks[row.ImageId, name] = native
+    counted = rows[[column for column in rows if column.startswith("native_predicted_")]]
+    assert (counted > 0).sum().sum() == sum(mask.any() for mask in masks.values()) > 0
+
+
 def test_same_seed_same_run(finished, settings, tmp_path, load_state):
     run, _ = finished
     again = RunFolder(tmp_path)
@@ -315,7 +333,13 @@ def test_two_processes_score_like_one(command, tmp_path, settings):
 
     run = RunFolder(tmp_path / "run")
     result = command(
-        tmp_path, "trainer.devices=2", "trainer.strategy=ddp", "recipe.batch_size=4", f"hydra.run.dir={run.path}"
+        tmp_path,
+        "trainer.devices=2",
+        "trainer.strategy=ddp",
+        "recipe=strong",
+        "recipe.epochs=4",
+        "recipe.batch_size=4",
+        f"hydra.run.dir={run.path}",
     )
     assert result.returncode == 0, result.stdout
     summary = run.read_summary()
@@ -329,6 +353,13 @@ def test_two_processes_score_like_one(command, tmp_path, settings):
     module = SegmentationModule.load_from_checkpoint(run.best, weights_only=True)
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, inference_mode=True)
     trainer.test(module, datamodule=data, verbose=False)
+    stored = pd.read_csv(run.predictions, keep_default_na=False)
+    names = [sample.image_id for sample in data.samples("test")]
+    assert len(stored) == sum(len({*one.native, *one.resized}) for one in module.predictions.values()) > 0
+    for row in stored.itertuples():
+        one = module.predictions[names.index(row.ImageId)]
+        assert one.native.get(row.ClassId, "") == row.EncodedPixels
+        assert one.resized.get(row.ClassId, "") == row.ResizedPixels
     for prefix, (_, confusions) in (("", module.test_rows), ("native_", module.native_rows)):
         for key, value in scores(confusions, data.classes).items():
             stored = summary["test"][prefix + key]
