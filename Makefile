@@ -1,10 +1,20 @@
 # Everything runs in .venv, which `setup` makes; `demo` and `test` call it by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
-LONG := tests/test_benchmark.py tests/test_readme.py tests/test_report.py tests/test_sweep.py tests/test_train.py
+# The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
+# threads, ended in a crash. Two run at a time, with one thread each.
+ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
+RUNS := tests/test_train.py tests/test_sweep.py
+PARTS := $(addprefix test-,runs ends inference study others data)
+test-runs: TESTS = $(RUNS)
+test-ends: TESTS = $(ENDS)
+test-inference: TESTS = tests/inference
+test-study: TESTS = tests/study
+test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS),$(wildcard tests/test_*.py))
+test-data: TESTS = tests/data tests/evaluation steel_defects
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test lint bench $(PARTS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/' | expand -t 14
@@ -21,13 +31,11 @@ setup: .venv/installed  ## create .venv and install the project into it
 demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the results
 	$(BIN)/python -m steel_defects.train experiment=demo
 
-# In parts: all of them in one process, with every engine's native libraries and their threads, ended in a crash.
 test: lint  ## lint, then run all tests
-	$(BIN)/python -m pytest tests/data tests/evaluation steel_defects
-	$(BIN)/python -m pytest tests/inference
-	$(BIN)/python -m pytest tests/models tests/prediction tests/study
-	$(BIN)/python -m pytest $(filter-out $(LONG),$(wildcard tests/test_*.py))
-	$(BIN)/python -m pytest $(LONG)
+	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=line $(PARTS)
+
+$(PARTS): setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
