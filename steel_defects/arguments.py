@@ -40,7 +40,8 @@ def read_paths(key: str) -> None:
     for i, word in enumerate(sys.argv[1:], start=1):
         name, sign, value = word.partition("=")
         if sign and name == key and value not in ("", "null") and value[0] not in "['\"":
-            sys.argv[i] = f"{key}=[{','.join(_quoted(path) for path in value.split(','))}]"
+            paths = [path.strip() for path in value.split(",")]
+            sys.argv[i] = f"{key}=[{','.join(_quoted(path) for path in paths if path)}]"
 
 
 def read_lists(keys: Collection[str]) -> None:

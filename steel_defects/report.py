@@ -26,6 +26,7 @@ from steel_defects.arguments import quote, read_paths
 from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.files import write_whole
+from steel_defects.runs import RunFolder
 from steel_defects.study.accuracy import console_sheet
 from steel_defects.study.assemble import assemble
 from steel_defects.study.charts import png
@@ -60,8 +61,11 @@ def report(settings: Mapping, folder: Path) -> Report:
     Raises:
         UserError: where there is nothing to report, or a setting makes no sense.
     """
-    check(settings)
-    study = collect([Path(str(path)).expanduser() for path in settings["runs"]])
+    runs = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
+    check(settings | {"runs": runs})
+    if RunFolder(folder).summary.exists():
+        raise UserError(f"{folder} holds a run; name another folder for the report with hydra.run.dir")
+    study = collect([Path(str(path)).expanduser() for path in runs])
     root = settings["data"]["root"]
     content = assemble(study, settings["title"], Path(root) if root else None, settings["gallery"])
     write(content, study, folder)
@@ -88,7 +92,7 @@ def write(content: Report, study: Study, folder: Path) -> None:
         write_whole(folder / "figures" / f"{chart.name}.png", png(chart.figure))
     size = write_page(content, folder / "report.html")
     write_whole(folder / "report.md", markdown(content, "figures").encode("utf-8", "replace"))
-    write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode())
+    write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode("utf-8", "replace"))
     show(content, study, folder, size)
 
 

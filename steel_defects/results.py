@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from steel_defects.packages import versions
 from steel_defects.runs import RunFolder
 from steel_defects.trainer import device_name
 from steel_defects.usage import images_per_second
+
+log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
 
@@ -62,14 +65,20 @@ def write_predictions(run: RunFolder, data: StripDataModule, module: Segmentatio
 def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
     """Images/s of the net alone at batch 1, at its own size and at that of the images (paper, table 1).
 
-    Sides that the net cannot take are rounded up to the next multiple of its output stride.
+    Sides are rounded up to a multiple of 16, the output stride; None where the net could not be run.
     """
     device = trainer.strategy.root_device
     module.eval().to(device)
     common = Counter((sample.height, sample.width) for sample in data.samples("test")).most_common(1)[0][0]
     sizes = {"resized": data.size, "original": tuple(math.ceil(side / 16) * 16 for side in common)}
-    with trainer.precision_plugin.forward_context():
-        rates = {name: images_per_second(module, size, device) for name, size in sizes.items()}
+    rates: dict[str, float | None] = {}
+    for name, size in sizes.items():
+        try:
+            with trainer.precision_plugin.forward_context():
+                rates[name] = images_per_second(module, size, device)
+        except RuntimeError as error:  # an image of this size may need more memory than there is
+            log.warning("Not timed at %dx%d: %s", *size, str(error).splitlines()[0])
+            rates[name] = None
     return {name: {"size": size, "images_per_s": rates[name]} for name, size in sizes.items()}
 
 

@@ -103,7 +103,8 @@ def job_dir(*, _root_: DictConfig) -> str:
         system = str(_root_.system)
     except OmegaConfBaseException:  # of a setting without value, which the job itself will name
         system = "job"
-    return re.sub(r"[^\w.-]+", "-", f"{system[:80]}-seed{_root_.get('seed')}-{digest}")
+    short = system.encode()[:80].decode(errors="ignore")  # file systems count bytes
+    return re.sub(r"[^\w.-]+", "-", f"{short}-seed{_root_.get('seed')}-{digest}")
 
 
 def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:

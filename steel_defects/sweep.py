@@ -14,6 +14,7 @@ from rich.table import Table
 
 from steel_defects.console import stop
 from steel_defects.errors import UserError
+from steel_defects.locks import Taken
 from steel_defects.runs import RunFolder
 
 SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
@@ -26,13 +27,17 @@ class SweepTable(Callback):
 
     # Before Hydra writes a run's configuration, which a later resume needs as it was.
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
-        if RunFolder(config.hydra.run.dir).last.is_file():
+        run = RunFolder(config.hydra.run.dir)
+        if run.last.is_file() or finished(run):
             way_on = "resume=<run folder> goes on with one"
             stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
 
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
         folder = Path(config.hydra.sweep.dir)
-        if not config.sweep.skip_finished and any(folder.rglob("checkpoints/last.ckpt")):
+        skip = config.sweep.skip_finished
+        if skip and OmegaConf.to_container(config.hydra.sweep)["subdir"] != "${job_dir:}":
+            stop(UserError("sweep.skip_finished finds jobs by their folders' names; leave hydra.sweep.subdir out"))
+        if not skip and any(RunFolder(path).last.is_file() or finished(RunFolder(path)) for path in _folders(folder)):
             way_on = "sweep.skip_finished=true does what is missing"
             stop(UserError(_USED.format(folder, way_on, "hydra.sweep.dir")))
         with read_write(config.hydra.sweep):
@@ -56,11 +61,32 @@ def _started(folder: Path) -> float:
     return plan.stat().st_mtime if plan.is_file() else 0.0
 
 
+def _folders(folder: Path) -> list[Path]:
+    """Of the jobs of a sweep, wherever hydra.sweep.subdir puts them."""
+    return [config.parent.parent for config in folder.rglob(".hydra/overrides.yaml")]
+
+
+def earlier(run: RunFolder, job: str) -> dict | None:
+    """What an earlier start of a job left: its summary, if it came to its end.
+
+    Args:
+        run: folder of the job.
+        job: the name it has by the job's settings.
+
+    Raises:
+        Taken: where the folder is that of another job.
+    """
+    summary = finished(run)
+    if run.path.name != job and (summary or run.last.is_file()):
+        raise Taken(f"{run.path} holds another job's run: leave hydra.sweep.subdir out, or make it name each job")
+    return summary
+
+
 def finished(run: RunFolder) -> dict | None:
     """The summary of a run that came to its end; None of any other."""
     try:
         summary = run.read_summary()
-        return summary if summary["status"] == "finished" and "test" in summary else None
+        return summary if summary["status"] == "finished" and "miou" in summary["test"] else None
     except (UserError, KeyError, TypeError):  # not there, half written, or of something else: to be done again
         return None
 
@@ -73,10 +99,10 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
         since: when the sweep was started, in seconds as files have them; older jobs are left out.
     """
     rows = []
-    for overrides in folder.rglob(".hydra/overrides.yaml"):  # wherever hydra.sweep.subdir puts the jobs
+    for path in _folders(folder):
+        overrides = path / ".hydra" / "overrides.yaml"
         if overrides.stat().st_mtime < since:
             continue
-        path = overrides.parent.parent
         number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
         row = {"job": number, "overrides": list(OmegaConf.load(overrides))}
         try:

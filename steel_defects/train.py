@@ -46,7 +46,7 @@ from steel_defects.models.weights import load_encoder_weights
 from steel_defects.results import draw_figures, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
-from steel_defects.sweep import finished
+from steel_defects.sweep import earlier
 from steel_defects.trainer import build_trainer, device_name
 from steel_defects.usage import PeakMemory
 
@@ -64,14 +64,19 @@ def main(cfg: DictConfig) -> float | None:
     sweep = Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
     settings: dict = {}
     try:
-        with sole(folder.path) if sweep else contextlib.nullcontext():
-            if sweep and (summary := finished(folder)):
-                log.info("Job %d is finished, and not repeated: %s", job.job.num, folder.path)
-                return summary["test"]["miou"]
-            folder.summary.unlink(missing_ok=True)  # of a start that failed
-            settings = read_settings(cfg, job.overrides.task, bool(sweep))
-            check_torchrun(job.overrides.hydra)
-            run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
+        settings = read_settings(cfg, job.overrides.task, bool(sweep))
+        check_torchrun(job.overrides.hydra)
+        run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
+        # Of the processes that share a run, the first has it for all of them.
+        with sole(run.path) if rank_zero_only.rank == 0 else contextlib.nullcontext():
+            if sweep:
+                if summary := earlier(run, job_dir(_root_=cfg)):
+                    log.info("Job %d is finished, and not repeated: %s", job.job.num, run.path)
+                    return summary["test"]["miou"]
+                run.summary.unlink(missing_ok=True)  # of a start that failed
+                if run.last.is_file():
+                    # It goes on with the split it began with; another would test on images it was trained on.
+                    settings["data"]["split"]["file"] = str(run.split)
             with own_gpu(settings["trainer"], sweep):
                 return train(settings, run, sweep and sweep.name)["test"]["miou"]
     except Exception as error:
@@ -169,10 +174,11 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
-    summary = summarise(settings, run, data, module, trainer, peak.bytes) | {"seconds": time.perf_counter() - started}
     if trainer.is_global_zero:
         rows = write_per_image(run, data, module)
         write_predictions(run, data, module)
+    summary = summarise(settings, run, data, module, trainer, peak.bytes) | {"seconds": time.perf_counter() - started}
+    if trainer.is_global_zero:
         if settings["figures"]:
             draw_figures(run, data, module, rows)
         run.write_summary(summary)

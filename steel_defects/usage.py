@@ -34,6 +34,7 @@ class PeakMemory(AbstractContextManager):
 
     def __enter__(self) -> PeakMemory:
         if self.device.type == "cuda":
+            torch.cuda.init()  # which the reset does not do by itself
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             self._end = threading.Event()

@@ -151,6 +151,58 @@ def test_copies_show_no_difference_and_spoiled_predictions_do(made, runs, tmp_pa
     assert found["95 % interval"][0] == "+0.000 to +0.000"
 
 
+def one_image(run: RunFolder) -> None:
+    rows = pd.read_csv(run.per_image, dtype={"ImageId": str})
+    rows[rows.filter(like="native_true_").any(axis=1)].iloc[:1].to_csv(run.per_image, index=False)
+
+
+def no_defect(run: RunFolder) -> None:
+    rows = pd.read_csv(run.per_image, dtype={"ImageId": str})
+    rows.loc[:, [column for column in rows if "iou" in column]] = np.nan
+    rows.loc[:, [column for column in rows if column.split("native_")[-1].split("_")[0] in COUNTS]] = 0
+    rows.to_csv(run.per_image, index=False)
+    summary = run.read_summary()
+    run.write_summary(summary | {"test": dict.fromkeys(summary["test"])})
+
+
+def no_defect_to_validate(run: RunFolder) -> None:
+    history = run.read_history()
+    history["val/miou"] = np.nan
+    history.to_csv(run.history, index=False)
+
+
+def odd_names(run: RunFolder) -> None:
+    for path in (run.per_image, run.summary, run.config):
+        path.write_text(path.read_text().replace("pits", "$a_{$").replace("streaks", "<b>|%"))
+
+
+COUNTS = ("true", "predicted", "hit")
+
+
+@pytest.mark.parametrize("change", [one_image, no_defect, no_defect_to_validate, odd_names])
+def test_rare_runs_have_a_report_too(runs, tmp_path, change):
+    shutil.copytree(runs, tmp_path / "runs")
+    for path in (tmp_path / "runs").iterdir():
+        change(RunFolder(path))
+    content = report(given(tmp_path / "runs"), tmp_path / "report")
+    assert len(content.sections) >= 6
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "report" / "results.csv").is_file()
+
+
+def test_a_report_does_not_hide_the_study_it_lies_in(runs, tmp_path):
+    study = shutil.copytree(runs, tmp_path / "study")
+    for _ in range(2):
+        result = command(tmp_path, "runs=study", "gallery=0", "hydra.run.dir=study")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "Not reported" not in result.stdout
+    config = (study / "a1" / ".hydra" / "config.yaml").read_text()
+    refused = command(tmp_path, "runs=study", "hydra.run.dir=study/a1")
+    assert refused.returncode == 2
+    assert "holds a run; name another folder" in refused.stderr
+    assert (study / "a1" / ".hydra" / "config.yaml").read_text() == config
+
+
 def command(cwd: Path, *overrides: str) -> subprocess.CompletedProcess:
     words = [sys.executable, "-m", "steel_defects.report", *overrides]
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True)
@@ -160,7 +212,7 @@ def test_on_the_command_line(runs, tmp_path):
     odd = tmp_path / "2026_01_31 ü"
     shutil.copytree(runs, odd)
     (odd / "b1" / "summary.json").write_text("{")
-    result = command(tmp_path, f"runs={odd},nowhere", "gallery=1")
+    result = command(tmp_path, f"runs={odd}, nowhere,", "gallery=1")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert "nowhere: is not a folder" in result.stdout

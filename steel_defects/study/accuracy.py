@@ -79,20 +79,22 @@ def console_sheet(study: Study) -> Sheet:
     return Sheet("Test scores", ["system", "runs", *keys, "paper"], lines)
 
 
-def real_differences(study: Study) -> tuple[Section | None, list[Difference], list[Left]]:
+def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Difference]], list[Left]]:
     """Which systems differ on the test images, by paired bootstrap.
 
     Returns:
-        The section, None where there are not two systems; the differences at the images' own size; what was not paired.
+        The section, None where there are not two systems; the differences by score; what was not paired.
     """
+    every: dict[str, list[Difference]] = {"miou": [], "native_miou": []}
     if len(study.systems) < 2:
-        return None, [], []
+        return None, every, []
     sheets, left = [], []
-    for native, place in ((False, "at the net's size"), (True, "at the images' own size")):
-        found, apart = compare(study.systems, native)
+    for score, place in zip(every, ("at the net's size", "at the images' own size"), strict=True):
+        found, apart = compare(study.systems, native=score == "native_miou")
+        every[score] = found
         left += [one for one in apart if one not in left]
         lines = [[one.first, one.second, str(one.images), *_signed(one), verdict(one)] for one in found]
-        headings = ["first", "second", "images", "difference in miou", "95 % interval", "what it says"]
+        headings = ["first", "second", "images", f"difference in {score}", "95 % interval", "what it says"]
         if lines:
             sheets.append(Sheet(f"Differences {place}", headings, lines, (0, 1, 5)))
     notes = [
@@ -105,7 +107,7 @@ def real_differences(study: Study) -> tuple[Section | None, list[Difference], li
     if any(one.images < _FEW for one in found):
         notes.append(f"With fewer than {_FEW} images the intervals are too narrow.")
     notes += [f"{one.path}: {one.reason}." for one in left]
-    return Section("differences", "Which differences are real", notes, sheets), found, left
+    return Section("differences", "Which differences are real", notes, sheets), every, left
 
 
 def _signed(one: Difference) -> tuple[str, str]:
@@ -122,8 +124,8 @@ def verdict(difference: Difference) -> str:
 def training(study: Study) -> Section | None:
     """Loss and mean IoU over the epochs (paper, figure 3)."""
     histories = {system.name: [run.history for run in system.runs if len(run.history)] for system in study.systems}
-    if not any(histories.values()):
-        return None
+    if not any(table["val/miou"].notna().any() for tables in histories.values() for table in tables):
+        return None  # no defect to validate on
     return Section("training", "Training (paper, figure 3)", charts=[curves(histories)])
 
 
@@ -159,21 +161,19 @@ def classes(study: Study) -> Section | None:
     ]
     if alarms := _alarm_sheet(systems, study.classes):
         sheets.append(alarms)
-    charts = [
-        class_scores(
-            {
-                name: {row.name: row.jaccard and (row.jaccard.mean, row.jaccard.std) for row in rows[name]}
-                for name in rows
-            },
-            "IoU of each class, over all pixels of the test images at their own size",
-            "IoU",
-        )
-    ]
+    jaccards = {
+        name: {row.name: row.jaccard and (row.jaccard.mean, row.jaccard.std) for row in own} for name, own in rows.items()
+    }
+    charts = []
+    if any(value for own in jaccards.values() for value in own.values()):
+        title = "IoU of each class, over all pixels of the test images at their own size"
+        charts.append(class_scores(jaccards, title, "IoU"))
     matrices = {system.name: confusion(system, native=True) for system in systems}
     matrices = {name: matrix for name, matrix in matrices.items() if matrix is not None}
     if matrices:
         charts.append(confusions(matrices, ["background", *study.classes]))
-    if bins := size_bins(systems, None):
+    bins = size_bins(systems, None)
+    if bins and bins.edges[0] < bins.edges[-1]:  # defects of one size alone make no curve
         charts.append(iou_by_size(bins.edges, bins.counts, bins.iou))
     notes = [
         "IoU is over all pixels of the test images; by image, the mean over the images where the class is there or "

@@ -11,10 +11,12 @@ from steel_defects.study.bootstrap import Difference
 from steel_defects.study.content import Comparison, Picture, Report, Section
 from steel_defects.study.cost import cost, versions
 from steel_defects.study.masks import LabelledImages
-from steel_defects.study.pictures import comparisons, gallery
+from steel_defects.study.pictures import comparisons, gallery, read_predicted
 from steel_defects.study.provenance import seeds, what_was_run
-from steel_defects.study.records import Left, Study
+from steel_defects.study.records import Left, Run, Study
 from steel_defects.study.statistics import test_scores
+
+_NAMED = 5  # images that cannot be shown
 
 
 def assemble(study: Study, title: str, root: Path | None, per_group: int) -> Report:
@@ -26,6 +28,8 @@ def assemble(study: Study, title: str, root: Path | None, per_group: int) -> Rep
         root: of the data set, where it is elsewhere than when the runs were trained.
         per_group: how many of the worst images of each system and class the gallery shows.
     """
+    # Nets of one size are compared at that size, as the paper's were; others only at the images' own.
+    score = "miou" if len({run.size for run in study.runs}) == 1 else "native_miou"
     differences, found, unpaired = accuracy.real_differences(study)
     compared, worst, missing = _pictures(study, root, per_group)
     sections = [
@@ -40,7 +44,7 @@ def assemble(study: Study, title: str, root: Path | None, per_group: int) -> Rep
     ]
     return Report(
         title=title,
-        findings=findings(study, found),
+        findings=findings(study, found[score], score),
         facts=facts(study),
         sections=[section for section in sections if section],
         gallery=worst,
@@ -54,10 +58,19 @@ def _pictures(study: Study, root: Path | None, per_group: int) -> tuple[list[Com
     """Comparisons and gallery, or why there are none: a report is worth having without its pictures, too."""
     try:
         images = LabelledImages(study, root)
-        return comparisons(study, images), gallery(study, images, per_group), []
     except UserError as error:
         way_out = " (data.root=<folder> names the data where it lies elsewhere by now)" if root is None else ""
         return [], [], [Left("Pictures", f"{error}; no test images are shown{way_out}")]
+    predicted, left = read_predicted(study)
+    if not predicted:
+        return [], [], left
+    compared, missing = comparisons(study, images, predicted)
+    worst, others = gallery(study, images, predicted, per_group)
+    missing += [one for one in others if one not in missing]
+    if len(missing) > _NAMED:
+        rest = Left("Pictures", f"{len(missing) - _NAMED:,} more test images cannot be shown")
+        missing = [*missing[:_NAMED], rest]
+    return compared, worst, left + missing
 
 
 def _same_images(compared: Sequence[Comparison]) -> Section | None:
@@ -67,28 +80,42 @@ def _same_images(compared: Sequence[Comparison]) -> Section | None:
     return Section("same-images", title, comparisons=compared)
 
 
-def findings(study: Study, differences: Sequence[Difference]) -> list[str]:
-    """What came out, in sentences."""
-    scored = {system.name: test_scores(system).get("native_miou") for system in study.systems}
+def findings(study: Study, differences: Sequence[Difference], score: str) -> list[str]:
+    """What came out, in sentences.
+
+    Args:
+        study: what is compared.
+        differences: by `score`.
+        score: `miou` or `native_miou`.
+    """
+    scored = {system.name: test_scores(system).get(score) for system in study.systems}
     ranked = sorted((name for name in scored if scored[name]), key=lambda name: -scored[name].mean)
     if not ranked:
-        return ["No test image had a defect: there is no miou to compare by."]
+        return [f"No test image had a defect: there is no {score} to compare by."]
     best = ranked[0]
-    lines = [
-        f"{best} has the highest native_miou of {len(ranked)} systems: {accuracy.number(scored[best])}."
-        if len(ranked) > 1
-        else f"{best} has a native_miou of {accuracy.number(scored[best])}."
-    ]
-    level = [one for one in differences if not one.shown and best in (one.first, one.second)]
-    others = [one.second if one.first == best else one.first for one in level]
-    compared = [one for one in differences if best in (one.first, one.second)]
-    if others:
-        lines.append(f"No difference shown between it and {', '.join(others)}: on these test images they are level.")
-    elif compared:
-        lines.append("On these test images it is better than each of the others it could be compared with.")
-    if differences:
-        shown = sum(one.shown for one in differences)
-        lines.append(f"Of {len(differences)} pairs of systems, the test images show a difference in {shown}.")
+    value = accuracy.number(scored[best])
+    if len(ranked) == 1:
+        return [f"{best} has a {score} of {value}."]
+    lines = [f"{best} has the highest {score} of {len(ranked)} systems: {value}."]
+    # Signed so that a positive difference speaks for the best.
+    gains = {
+        one.second if one.first == best else one.first: (one.mean if one.first == best else -one.mean, one.shown)
+        for one in differences
+        if best in (one.first, one.second)
+    }
+    better = [name for name, (gain, shown) in gains.items() if shown and gain > 0]
+    worse = [name for name, (gain, shown) in gains.items() if shown and gain < 0]
+    level = [name for name, (_, shown) in gains.items() if not shown]
+    both = "On the test images that both had, it is"
+    for words, names in (
+        (f"{both} better than", better),
+        ("No difference shown between it and", level),
+        (f"{both} worse than", worse),
+    ):
+        if names:
+            lines.append(f"{words} {', '.join(names)}.")
+    if apart := [name for name in ranked[1:] if name not in gains]:
+        lines.append(f"Not compared image by image with it: {', '.join(apart)}.")
     if all(len(system.runs) == 1 for system in study.systems):
         lines.append("Each system was trained once: another seed may change the order.")
     return lines
@@ -98,15 +125,18 @@ def facts(study: Study) -> dict[str, str]:
     """What is compared, on which data, where."""
     runs = study.runs
     data = runs[0].summary["data"]
-    counts = data.get("images") or {}
     parts = {"train": "to train", "val": "to validate", "test": "to test"}
+
+    def images(run: Run) -> str:
+        counts = run.summary["data"].get("images") or {}
+        return ", ".join(f"{counts[part]:,} {word}" for part, word in parts.items() if part in counts)
 
     def each(values) -> str:
         return "; ".join(dict.fromkeys(map(str, values)))
 
     return {
         "Data": f"{data['name']}, classes {', '.join(study.classes)}",
-        "Images": ", ".join(f"{counts[part]:,} {word}" for part, word in parts.items() if part in counts),
+        "Images": each(images(run) for run in runs),
         "Runs": f"{len(runs)} of {len(study.systems)} systems, seeds {seeds(runs)}",
         "Size": each("x".join(map(str, run.size)) for run in runs),
         "Recipe": each(f"{run.summary.get('recipe')}, {run.settings['recipe.epochs']} epochs" for run in runs),

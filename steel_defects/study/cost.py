@@ -24,7 +24,8 @@ def cost(study: Study) -> Section:
         rates = [_three(_over(system, *keys)) for keys in (("train_it_per_s",), *_IMAGES.values())]
         first = system.runs[0].summary
         memory = spread([(run.summary.get("peak_memory") or {}).get("bytes") for run in system.runs])
-        numbers = [f"{first['parameters'] / 1e6:.1f} M", f"{first['gmacs']:.2f}"]
+        size, work = first.get("parameters"), first.get("gmacs")
+        numbers = ["-" if size is None else f"{size / 1e6:.1f} M", "-" if work is None else f"{work:.2f}"]
         numbers.append(f"{memory.mean / _MB:,.0f} MB" if memory else "-")
         speeds = PAPER.get(system.paper or "", {})
         paper = [f"{speeds[key]:g}" if speeds else "-" for key in ("train", RESIZED, ORIGINAL)]
@@ -37,11 +38,12 @@ def cost(study: Study) -> Section:
     columns = ["system", "seed", "device", "precision", "threads", "processes", "batch", "sizes", "versions"]
     sheets.append(Sheet("Measured on", columns, conditions, tuple(range(len(columns)))))
     notes = [
-        "Medians over the runs on the same device. Training: iterations a second, the median of all epochs but the "
-        "first. Images a second: the net alone, in PyTorch, one image at a time, right after the test. Parameters and "
-        "multiply-adds are those at the net's size. Peak memory is that of the training process (on a GPU, what "
-        "PyTorch had allocated there). Speeds measured on another device, or while other programs ran, do not "
-        "compare; steel_defects.benchmark measures all systems in turn, and faster engines than PyTorch.",
+        "Medians over the runs on the same device, with the least and the greatest. Training: iterations a second, the "
+        "median of all epochs but the first. Images a second: the net alone, in PyTorch, one image at a time, right "
+        "after the test. Parameters and multiply-adds are those at the net's size. Peak memory is that of the training "
+        "process (on a GPU, what PyTorch had allocated there). Speeds measured on another device, or while other "
+        "programs ran, do not compare; steel_defects.benchmark measures all systems in turn, and faster engines than "
+        "PyTorch.",
         f"The last three columns are the paper's, on a {DEVICE}: iterations a second at batch {BATCH_SIZE}, images a "
         f"second at {RESIZED[0]}x{RESIZED[1]} and {ORIGINAL[0]}x{ORIGINAL[1]}.",
     ]
@@ -53,9 +55,9 @@ def _charts(study: Study) -> list:
     for key, score in (("resized", "miou"), ("original", "native_miou")):
         points = []
         for system in study.systems:
-            rate, miou = _over(system, *_IMAGES[key]), test_scores(system).get(score)
-            if rate and miou:
-                points.append((system.name, rate, miou.mean, miou.std))
+            rates, miou = _over(system, *_IMAGES[key]), test_scores(system).get(score)
+            if rates and miou:
+                points.append((system.name, statistics.median(rates), miou.mean, miou.std))
         if points:
             front = pareto([(rate, miou) for _, rate, miou, _ in points])
             charts.append(speed_against_miou(points, front, _where(study, key)))
@@ -70,24 +72,27 @@ def _where(study: Study, key: str) -> str:
     return f"{key} ({', '.join(sizes)}), {', '.join(devices)}"
 
 
-def _over(system: System, *keys: str) -> float | None:
-    """A speed of a system: the median of its runs on the device of the first."""
+def _over(system: System, *keys: str) -> list[float]:
+    """A speed of a system: of its runs on the device of the first."""
     values = []
     for run in (run for run in system.runs if _device(run) == _device(system.runs[0])):
         value = run.summary["speed"]
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         values.append(value)
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    return [value for value in values if value is not None]
 
 
 def _device(run: Run) -> tuple:
     return run.summary.get("device"), run.summary.get("precision")
 
 
-def _three(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def _three(values: Sequence[float]) -> str:
+    """`7.02 (2.87–11.2)`: the median, and between what it lies."""
+    if not values:
+        return "-"
+    least, middle, most = (f"{value:.3g}" for value in (min(values), statistics.median(values), max(values)))
+    return middle if least == most else f"{middle} ({least}–{most})"
 
 
 def _condition(system: System, run: Run) -> list[str]:

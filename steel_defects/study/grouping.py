@@ -29,6 +29,17 @@ def without_copies(runs: list[Run]) -> tuple[list[Run], list[Left]]:
     return list(kept.values()), left
 
 
+def repeated_seeds(systems: Iterable[System]) -> list[Left]:
+    """Runs of a system that have a seed in common, and yet are not the same."""
+    left = []
+    for system in systems:
+        twice = sorted({seed for seed in system.seeds if system.seeds.count(seed) > 1})
+        if twice:
+            seeds = ", ".join(map(str, twice))
+            left.append(Left(system.name, f"has several runs with seed {seeds}: each counts as a run"))
+    return left
+
+
 def of_one_data_set(runs: list[Run]) -> tuple[list[Run], list[Left]]:
     """The runs of the data and classes that most have; the others, named."""
     kinds: dict[str, list[Run]] = {}
@@ -57,13 +68,15 @@ def group(runs: Iterable[Run]) -> list[System]:
     by_name: dict[str, list[list[Run]]] = {}
     for members in groups.values():
         by_name.setdefault(str(members[0].summary["system"]), []).append(members)
-    systems = []
+    systems, names = [], set()
     for name, alike in by_name.items():
         differing = differences([members[0] for members in alike])
         for k, members in enumerate(alike):
             changes = ", ".join(f"{key}={values[k]}" for key, values in _brief(differing).items())
             paper = name if name in PAPER else None
             own_name = f"{name} ({changes})" if changes else name
+            own_name = own_name if own_name not in names else f"{own_name} #{k + 1}"
+            names.add(own_name)
             systems.append(System(own_name, paper, sorted(members, key=lambda run: run.seed)))
     order = list(PAPER)
     return sorted(systems, key=lambda system: order.index(system.paper) if system.paper else len(order))
@@ -85,17 +98,21 @@ def _brief(differing: Mapping[str, list]) -> dict[str, list]:
     names = {key.removesuffix(".name"): values for key, values in differing.items() if key.endswith(".name")}
 
     def said(key: str, values: list) -> bool:
-        name = names.get(key.split(".", 1)[0], [])
-        return len({str(pair) for pair in zip(name, values, strict=False)}) == len(set(map(str, name)))
+        name = names.get(key.split(".", 1)[0])
+        if name is None:
+            return False
+        return len({str(pair) for pair in zip(name, values, strict=True)}) == len(set(map(str, name)))
 
-    rest = {key: v for key, v in differing.items() if not key.endswith(".name") and not (names and said(key, v))}
+    rest = {key: v for key, v in differing.items() if not key.endswith(".name") and not said(key, v)}
     return names | rest
 
 
 def _own(run: Run) -> dict[str, Any]:
     """The settings that make a run what it is."""
+    # `auto` on this machine is what another was told to be.
+    settings = run.settings | {"trainer.precision": run.summary.get("precision")}
     return {
         key: value
-        for key, value in run.settings.items()
+        for key, value in settings.items()
         if not any(key == aside or key.startswith(aside + ".") for aside in _ASIDE)
     }

@@ -32,6 +32,9 @@ class LabelledImages:
         if not runs:
             raise UserError("no run has both per_image.csv and predictions.csv")
         settings, self._classes = runs[0].settings, study.classes
+        missing = [key for key in ("data.root", "data.csv", "data.image_dir") if not isinstance(settings.get(key), str)]
+        if missing:
+            raise UserError(f"{runs[0].folder.config} does not say where the images lie ({', '.join(missing)})")
         root = Path(settings["data.root"] if root is None else root).expanduser()
         self._csv, self._folder = root / settings["data.csv"], root / settings["data.image_dir"]
         if not self._folder.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,22 +11,25 @@ from tqdm import tqdm
 
 from steel_defects.data.augment import resize
 from steel_defects.data.images import resize_grey
+from steel_defects.errors import UserError
 from steel_defects.study.choose import shown_runs, typical, worst
 from steel_defects.study.content import Comparison, Picture, Shown
 from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
 from steel_defects.study.masks import LabelledImages, PredictedMasks
-from steel_defects.study.records import Run, Study
+from steel_defects.study.records import Left, Run, Study
 
 WIDTH = 640  # pixels at most: pictures are never enlarged
 
 
-def read_predicted(study: Study) -> dict[str, PredictedMasks]:
-    """What the shown run of each system predicts, by the system's name.
-
-    Raises:
-        UserError: where a `predictions.csv` names what there is not.
-    """
-    return {name: PredictedMasks(run) for name, run in shown_runs(study).items()}
+def read_predicted(study: Study) -> tuple[dict[str, PredictedMasks], list[Left]]:
+    """What the shown run of each system predicts, by the system's name; and systems whose table is at fault."""
+    predicted, left = {}, []
+    for name, run in shown_runs(study).items():
+        try:
+            predicted[name] = PredictedMasks(run)
+        except UserError as error:
+            left.append(Left(name, f"{error}; not in the pictures"))
+    return predicted, left
 
 
 def picture(
@@ -106,52 +109,62 @@ def _shown(mask: np.ndarray, row: pd.Series, classes: Sequence[str], prefix: str
     )
 
 
-def gallery(study: Study, images: LabelledImages, per_group: int) -> list[Picture]:
-    """Pictures of the images in which systems do badly, see `worst`.
-
-    Raises:
-        UserError: as `picture`.
-    """
-    predicted = read_predicted(study)
+def gallery(
+    study: Study, images: LabelledImages, predicted: Mapping[str, PredictedMasks], per_group: int
+) -> tuple[list[Picture], list[Left]]:
+    """Pictures of the images in which systems do badly, see `worst`; and those that cannot be drawn."""
     bar = tqdm(worst(study, per_group), "Drawing test images", unit="image", disable=None)
-    return [picture(image_id, images, predicted) for image_id in bar]
+    return _drawn(bar, lambda image_id: picture(image_id, images, predicted))
 
 
-def comparisons(study: Study, images: LabelledImages) -> list[Comparison]:
+def _drawn(image_ids: Iterable[str], draw: Callable[[str], Picture]) -> tuple[list[Picture], list[Left]]:
+    pictures, left = [], []
+    for image_id in image_ids:
+        try:
+            pictures.append(draw(image_id))
+        except UserError as error:
+            left.append(Left(image_id, f"{error}; not shown"))
+    return pictures, left
+
+
+def comparisons(
+    study: Study, images: LabelledImages, predicted: Mapping[str, PredictedMasks]
+) -> tuple[list[Comparison], list[Left]]:
     """Some images through all systems: with one type of defect, with several, and at the nets' size (see `typical`).
 
     Returns:
-        Those of the three that the data has images for; the last only where the nets do not work at the images' size.
-
-    Raises:
-        UserError: as `picture`.
+        Those of the three that the data has images for, the last only where the nets do not work at the images' size;
+        and the images that cannot be drawn.
     """
-    predicted, chosen = read_predicted(study), typical(study)
-    one, several = list(chosen.one.values()), list(chosen.several.values())
+    chosen = typical(study)
     seeds = _seeds({name: masks.run for name, masks in predicted.items()})
     rule = "the test image whose IoU at its own size, averaged over the systems, is the median of its kind"
-    found = []
-    if one:
-        note = f"For each class, of the images with that defect alone, {rule}. {seeds}"
-        pictures = [picture(image_id, images, predicted) for image_id in one]
-        found.append(Comparison("one-type", "One defect type", note, pictures))
-    if several:
-        kinds = "; ".join(" and ".join(kind) for kind in chosen.several)
-        note = f"For the most frequent combinations of defects ({kinds}), {rule}. {seeds}"
-        pictures = [picture(image_id, images, predicted) for image_id in several]
-        found.append(Comparison("several-types", "Several defect types", note, pictures))
-    return found + _resized([*one, *several[:1]], images, predicted, seeds)
+    kinds = "; ".join(" and ".join(kind) for kind in chosen.several)
+    one = f"For each class, of the images with that defect alone, {rule}. {seeds}"
+    several = f"For the most frequent combinations of defects ({kinds}), {rule}. {seeds}"
+    found, left, shown = [], [], []
+    for name, title, note, own in (
+        ("one-type", "One defect type", one, chosen.one),
+        ("several-types", "Several defect types", several, chosen.several),
+    ):
+        pictures, missing = _drawn(own.values(), lambda image_id: picture(image_id, images, predicted))
+        left += missing
+        if pictures:
+            found.append(Comparison(name, title, note, pictures))
+            shown += [drawn.image_id for drawn in (pictures if own is chosen.one else pictures[:1])]
+    resized, missing = _resized(shown, images, predicted, seeds)
+    return found + resized, left + missing
 
 
 def _resized(
-    chosen: Sequence[str], images: LabelledImages, predicted: Mapping[str, PredictedMasks], seeds: str
-) -> list[Comparison]:
+    shown: Sequence[str], images: LabelledImages, predicted: Mapping[str, PredictedMasks], seeds: str
+) -> tuple[list[Comparison], list[Left]]:
     """The comparison at the size that most systems' nets work at, if it is another one than the images'."""
+    if not shown:
+        return [], []
     size = Counter(masks.run.size for masks in predicted.values()).most_common(1)[0][0]
     alike = {name: masks for name, masks in predicted.items() if masks.run.size == size}
-    chosen = [image_id for image_id in chosen if images.load(image_id)[0].shape != size]
-    if not chosen:
-        return []
+    chosen = [image_id for image_id in shown if images.load(image_id)[0].shape != size]
     note = (
         f"Images of the comparisons above at the size that the nets work at, {size[0]}x{size[1]} pixels; truth, "
         f"prediction and IoU are those at this size. {seeds}"
@@ -160,8 +173,8 @@ def _resized(
     others = [text for text, name in zip(others, predicted, strict=True) if name not in alike]
     if others:
         note += f" Not shown, as their nets work at another size: {', '.join(others)}."
-    pictures = [resized_picture(image_id, images, alike) for image_id in chosen]
-    return [Comparison("resized", "Resized", note, pictures)]
+    pictures, left = _drawn(chosen, lambda image_id: resized_picture(image_id, images, alike))
+    return [Comparison("resized", "Resized", note, pictures)] if pictures else [], left
 
 
 def _seeds(runs: Mapping[str, Run]) -> str:

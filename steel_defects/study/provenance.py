@@ -20,14 +20,14 @@ def what_was_run(study: Study) -> Section:
             names[id(run)],
             str(run.seed),
             f"{run.summary.get('best_epoch', '-')} of {run.summary.get('epochs', '-')}",
-            _hours(run.summary.get("seconds")),
+            _hours(run.summary["speed"].get("train_seconds")),
             str(run.summary["data"].get("split_hash", "-")),
             str(run.summary["data"]["data_hash"]),
             str(run.folder.path),
         ]
         for run in runs
     ]
-    headings = ["system", "seed", "best epoch", "took", "split hash", "data hash", "folder"]
+    headings = ["system", "seed", "best epoch", "training took", "split hash", "data hash", "folder"]
     sheets = [Sheet("Runs", headings, lines, (0, 4, 5, 6))]
     firsts = [system.runs[0] for system in study.systems]
     differing = differences(firsts)

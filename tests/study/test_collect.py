@@ -136,9 +136,9 @@ def test_each_thing_wrong_is_named_and_the_rest_reported(tmp_path):
     assert found["unfinished"] == "holds no summary.json: the run did not come to its end"
     assert "summary.json is broken" in found["broken"]
     assert found["failed"] == "failed: out of memory"
-    assert found["old"].startswith("summary.json lacks test")
+    assert found["old"] == "summary.json is not as a run leaves it: test should be scores"
     assert found["unreadable"].startswith("its configuration cannot be read")
-    assert found["evaluation"] == "is no run of steel_defects.train"
+    assert "evaluation" not in found, "what other commands leave is not worth a word"
     assert found["empty"] == "holds no run"
     assert found["nowhere"] == "is not a folder"
 
@@ -157,6 +157,96 @@ def test_missing_tables_leave_the_rest_of_a_run(tmp_path):
     assert found["per_image.csv"] == "is missing; left out of all comparisons image by image"
     assert found["predictions.csv"].startswith("lacks the column EncodedPixels, ResizedPixels; left out of")
     assert found["history.csv"].startswith("cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", None),
+        ("system", ["x"]),
+        ("data.size", None),
+        ("data.size", [64]),
+        ("data.classes", []),
+        ("data.classes", None),
+        ("test", {"miou": "high"}),
+        ("speed", None),
+        ("speed.train_it_per_s", "fast"),
+        ("confusion", [[1, 2], [3, 4]]),
+        ("native_confusion", "none"),
+        ("parameters", "many"),
+        ("seconds", True),
+    ],
+)
+def test_a_summary_of_another_kind_costs_its_run_alone(tmp_path, key, value):
+    write_run(tmp_path / "good")
+    run = write_run(tmp_path / "odd", 2)
+    summary = run.read_summary()
+    *path, last = key.split(".")
+    inner = summary
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    run.summary.write_text(json.dumps(summary))
+    study = collect([tmp_path])
+    assert [one.folder.path.name for one in study.runs] == ["good"]
+    assert f"{key} should be" in reasons(study)["odd"]
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null"])
+def test_a_summary_that_is_none(tmp_path, content):
+    write_run(tmp_path / "good")
+    write_run(tmp_path / "odd", 2).summary.write_text(content)
+    assert reasons(collect([tmp_path]))["odd"] == "summary.json is not that of a run"
+
+
+def test_scores_may_be_undefined(tmp_path):
+    run = write_run(tmp_path / "a")
+    summary = run.read_summary()
+    run.write_summary(summary | {"test": summary["test"] | {"false_alarm": None, "miou": None}})
+    assert collect([tmp_path]).left == []
+
+
+def test_tables_that_are_damaged_are_not_used(tmp_path):
+    cut, empty, text = (write_run(tmp_path / name, seed) for seed, name in enumerate(("cut", "empty", "text")))
+    cut.per_image.write_text(cut.per_image.read_text()[:-60])
+    empty.per_image.write_text(empty.per_image.read_text().splitlines()[0] + "\n")
+    lines = text.per_image.read_text().splitlines()
+    lines[2] = lines[2].replace(lines[2].split(",")[-1], "many")
+    text.per_image.write_text("\n".join(lines) + "\n")
+    study = collect([tmp_path])
+    assert all(run.per_image is None for run in study.runs)
+    found = {Path(one.path).parent.name: one.reason for one in study.left}
+    assert found["cut"].startswith("is not whole: row 7 lacks numbers")
+    assert found["empty"].startswith("holds no image")
+    assert found["text"].startswith("has something else than numbers in the column native_hit_dent")
+
+
+def test_an_image_may_be_called_na(tmp_path):
+    run = write_run(tmp_path / "a")
+    run.per_image.write_text(run.per_image.read_text().replace("\n1.png,", "\nNA,").replace("\n2.png,", "\nnull,"))
+    (read,) = collect([tmp_path]).runs
+    assert list(read.per_image.index[1:3]) == ["NA", "null"]
+
+
+def test_runs_with_the_same_seed_are_named(tmp_path):
+    write_run(tmp_path / "a", 1)
+    other = write_run(tmp_path / "b", 1)
+    summary = other.read_summary()
+    other.write_summary(summary | {"test": summary["test"] | {"miou": 0.25}})
+    study = collect([tmp_path])
+    assert study.systems[0].seeds == [1, 1]
+    assert reasons(study)["resnet101"] == "has several runs with seed 1: each counts as a run"
+
+
+def test_choices_and_single_settings_together_tell_systems_apart(tmp_path):
+    write_run(tmp_path / "a", data={"size": 64})
+    write_run(tmp_path / "b", data={"size": 128})
+    write_run(tmp_path / "c", data={"size": 64}, recipe={"name": "strong"})
+    assert [system.name for system in collect([tmp_path]).systems] == [
+        "resnet101 (recipe=paper, data.size=64)",
+        "resnet101 (recipe=paper, data.size=128)",
+        "resnet101 (recipe=strong, data.size=64)",
+    ]
 
 
 def test_an_image_with_two_rows_is_no_row_an_image(tmp_path):

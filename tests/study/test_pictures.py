@@ -17,6 +17,7 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.metrics import Confusions, image_confusions
 from steel_defects.runs import RunFolder
 from steel_defects.study.choose import typical, worst
+from steel_defects.study.content import Comparison
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery, picture, read_predicted, resized_picture
 from steel_defects.study.records import Run, Study, System
@@ -100,8 +101,14 @@ def decoded(uri: str) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))).convert(mode))
 
 
+def compared(study: Study, images: LabelledImages) -> list[Comparison]:
+    found, left = comparisons(study, images, read_predicted(study)[0])
+    assert left == []
+    return found
+
+
 def test_a_small_image_is_shown_in_its_own_pixels(study, root):
-    shown = picture("both0.png", LabelledImages(study), read_predicted(study))
+    shown = picture("both0.png", LabelledImages(study), read_predicted(study)[0])
     assert shown.size == SIZE
     assert shown.classes == CLASSES
     original = read_grey(root / "train_images" / "both0.png").astype(int)
@@ -114,14 +121,14 @@ def test_a_small_image_is_shown_in_its_own_pixels(study, root):
 
 @pytest.mark.parametrize(("width", "size"), [(640, (102, 640)), (3000, WIDE), (100, (16, 100))])
 def test_all_layers_of_a_wide_image_have_the_size_it_is_shown_at(study, width, size):
-    shown = picture("pits_wide.png", LabelledImages(study), read_predicted(study), width)
+    shown = picture("pits_wide.png", LabelledImages(study), read_predicted(study)[0], width)
     assert shown.size == size
     layers = [shown.image, shown.truth, *(one.overlay for one in shown.shown.values())]
     assert {decoded(layer).shape[:2] for layer in layers} == {size}
 
 
 def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(study):
-    images, predicted = LabelledImages(study), read_predicted(study)
+    images, predicted = LabelledImages(study), read_predicted(study)[0]
     row = predicted["far"].run.per_image.loc["pits1.png"]
     shown = picture("pits1.png", images, predicted).shown["far"]
     assert 0 < shown.iou < 1
@@ -137,7 +144,7 @@ def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(study):
 
 def test_a_resized_picture_is_what_the_net_saw(study, root):
     images = LabelledImages(study)
-    shown = resized_picture("both1.png", images, read_predicted(study))
+    shown = resized_picture("both1.png", images, read_predicted(study)[0])
     sample = Sample("both1.png", root / "train_images" / "both1.png", *SIZE, mask_codes(truth_of("both1.png")))
     item = StripDataset([sample], NET)[0, 0]
     assert shown.size == NET
@@ -155,7 +162,7 @@ def test_a_resized_picture_is_what_the_net_saw(study, root):
 def test_a_system_that_was_not_tested_on_an_image_is_not_in_its_picture(root):
     runs = [make_run(root, 1), make_run(root, 6, names=NAMES[:4])]
     study = Study([System(name, None, [run]) for name, run in zip(("all", "few"), runs, strict=True)])
-    images, predicted = LabelledImages(study), read_predicted(study)
+    images, predicted = LabelledImages(study), read_predicted(study)[0]
     assert list(picture(NAMES[0], images, predicted).shown) == ["all", "few"]
     assert list(picture(NAMES[9], images, predicted).shown) == ["all"]
 
@@ -164,21 +171,21 @@ def test_a_system_of_another_size_is_not_in_a_resized_picture(root):
     runs = [make_run(root, 1), make_run(root, 6, net=(16, 16)), make_run(root, 3)]
     study = Study([System(name, None, [run]) for name, run in zip("abc", runs, strict=True)])
     images = LabelledImages(study)
-    assert list(resized_picture("both0.png", images, read_predicted(study)).shown) == ["a", "c"]
-    resized = comparisons(study, images)[-1]
+    assert list(resized_picture("both0.png", images, read_predicted(study)[0]).shown) == ["a", "c"]
+    resized = compared(study, images)[-1]
     assert resized.name == "resized"
     assert all(list(shown.shown) == ["a", "c"] for shown in resized.pictures)
     assert "another size: b (16x16)." in resized.note
 
 
 def test_the_gallery_shows_the_worst_images_in_all_systems(study):
-    found = gallery(study, LabelledImages(study), 2)
+    found = gallery(study, LabelledImages(study), read_predicted(study)[0], 2)[0]
     assert [shown.image_id for shown in found] == worst(study, 2)
     assert {tuple(shown.shown) for shown in found} == {("near", "far")}
 
 
 def test_comparisons_show_typical_images_of_one_type_of_several_and_resized(study):
-    one, several, resized = comparisons(study, LabelledImages(study))
+    one, several, resized = compared(study, LabelledImages(study))
     chosen = typical(study)
     assert [shown.image_id for shown in one.pictures] == list(chosen.one.values())
     assert [shown.classes for shown in one.pictures] == [["pits"], ["streaks"]]
@@ -193,18 +200,55 @@ def test_comparisons_show_typical_images_of_one_type_of_several_and_resized(stud
 def test_a_note_names_the_seed_of_each_system_where_they_differ(root):
     runs = {"a": make_run(root, 1, seed=4), "b": make_run(root, 6, seed=5)}
     study = Study([System(name, None, [run]) for name, run in runs.items()])
-    assert "seeds: a 4, b 5." in comparisons(study, LabelledImages(study))[0].note
+    assert "seeds: a 4, b 5." in compared(study, LabelledImages(study))[0].note
 
 
 def test_a_comparison_that_the_data_has_no_image_for_is_left_out(root):
     some = make_study(root, names=[name for name in NAMES if name.startswith(("pits", "clean"))])
-    assert [one.name for one in comparisons(some, LabelledImages(some))] == ["one-type", "resized"]
+    assert [one.name for one in compared(some, LabelledImages(some))] == [
+        "one-type",
+        "resized",
+    ]
     both = make_study(root, names=[name for name in NAMES if name.startswith(("both", "clean"))])
-    assert [one.name for one in comparisons(both, LabelledImages(both))] == ["several-types", "resized"]
+    assert [one.name for one in compared(both, LabelledImages(both))] == [
+        "several-types",
+        "resized",
+    ]
     clean = make_study(root, names=[name for name in NAMES if name.startswith("clean")])
-    assert comparisons(clean, LabelledImages(clean)) == []
+    assert compared(clean, LabelledImages(clean)) == []
 
 
 def test_nothing_is_resized_where_the_nets_work_at_the_size_of_the_images(root):
     study = make_study(root, net=SIZE, names=NAMES[:-1])
-    assert [one.name for one in comparisons(study, LabelledImages(study))] == ["one-type", "several-types"]
+    assert [one.name for one in compared(study, LabelledImages(study))] == [
+        "one-type",
+        "several-types",
+    ]
+
+
+def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(root):
+    study = make_study(root)
+    images, (predicted, left) = LabelledImages(study), read_predicted(study)
+    assert left == []
+    everything, left = gallery(study, images, predicted, 2)
+    assert left == []
+    gone = everything[0].image_id
+    path = root / "train_images" / gone
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        rest, left = gallery(study, images, predicted, 2)
+    finally:
+        path.write_bytes(content)
+    assert [one.image_id for one in rest] == [one.image_id for one in everything[1:]]
+    assert [one.path for one in left] == [gone]
+    assert left[0].reason.endswith("not shown")
+
+
+def test_a_run_whose_predictions_are_at_fault_costs_its_system_alone(root):
+    study = make_study(root)
+    run = study.systems[0].runs[0]
+    run.predictions.index = ["nope.png", *run.predictions.index[1:]]
+    predicted, left = read_predicted(study)
+    assert list(predicted) == [system.name for system in study.systems[1:]]
+    assert "nope.png" in left[0].reason

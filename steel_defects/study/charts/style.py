@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 
 from steel_defects.overlay import PALETTE
 
+matplotlib.rcParams["text.parse_math"] = False  # a class may be called `$5`
+
 WIDTH = 9.0  # inches
 SMALL = 8  # points: the smallest text
 INK = "0.2"  # whiskers, means and what else belongs to no system
@@ -77,7 +79,7 @@ def style(i: int) -> Style:
 
 def wrapped(name: str, width: int) -> str:
     """A name in lines of at most so many characters, as matplotlib takes it: a dollar sign begins no formula."""
-    return textwrap.fill(name, width).replace("$", r"\$")
+    return textwrap.fill(name, width)
 
 
 def named(text: str) -> str:
