@@ -17,6 +17,7 @@ from steel_defects.errors import UserError
 from steel_defects.locks import Taken, one_gpu, sole
 from steel_defects.runs import RunFolder
 from steel_defects.settings import check_torchrun, job_dir, read_settings
+from steel_defects.sweep import earlier, read_jobs
 
 SWEEP = ["--multirun", "recipe.epochs=2", "figures=false", "hydra.sweep.dir=sweep"]
 
@@ -134,16 +135,53 @@ def test_a_sweep_killed_in_its_middle_does_what_is_missing(command, serial, asse
     assert runs.pop(0).best.is_file()
     assert_alike(runs, serial)
 
+    # One that failed goes on with the split it has: with another, it would be tested on what it was trained on.
     first.write_summary({"status": "failed", "error": "no memory"})
+    split = pd.read_csv(first.split, keep_default_na=False)
+    some = [split.index[split["part"] == part][0] for part in ("train", "val")]
+    split.loc[some, "part"] = split.loc[some[::-1], "part"].tolist()
+    split.to_csv(first.split, index=False)
     again = command(tmp_path, *SWEEP, "seed=1,2", "sweep.skip_finished=true")
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("is finished, and not repeated") == 1
-    assert_alike({seed: run for seed, run in runs_of(sweep).items() if seed}, serial)
+    pd.testing.assert_frame_equal(pd.read_csv(first.split, keep_default_na=False), split)
+    assert first.read_summary()["data"]["split_hash"] != second.read_summary()["data"]["split_hash"]
+
+
+def test_a_folder_of_another_job_is_neither_skipped_nor_gone_on_with(tmp_path):
+    run = RunFolder(tmp_path / "0")
+    run.path.mkdir()
+    assert earlier(run, "net-seed1-aaaa") is None, "a new folder may have any name"
+    run.write_summary({"status": "finished", "test": {"miou": 0.5}})
+    with pytest.raises(Taken, match="holds another job's run"):
+        earlier(run, "net-seed1-aaaa")
+    assert earlier(run, "0")["test"]["miou"] == 0.5
+    run.write_summary({"status": "failed"})
+    assert earlier(run, "net-seed1-aaaa") is None
+    run.last.parent.mkdir()
+    run.last.touch()
+    with pytest.raises(Taken, match="holds another job's run"):
+        earlier(run, "net-seed1-aaaa")
+
+
+def test_finished_jobs_are_found_by_name_only(command, tmp_path):
+    options = ["hydra.sweep.subdir=job", "sweep.skip_finished=true"]
+    result = command(tmp_path, *SWEEP, "seed=1,2", *options)
+    assert result.returncode == 2
+    assert "leave hydra.sweep.subdir out" in result.stdout
+
+
+def test_a_finished_run_without_its_checkpoints_is_not_written_over(command, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.write_summary({"status": "finished", "test": {"miou": 0.5}})
+    result = command(tmp_path, f"hydra.run.dir={run.path}")
+    assert result.returncode == 2
+    assert "holds a run already" in result.stdout
+    assert run.read_summary()["test"] == {"miou": 0.5}
 
 
 def test_jobs_of_an_earlier_start_do_not_fail_a_sweep(tmp_path):
-    from steel_defects.sweep import read_jobs
-
     for number in (0, 1):
         hydra = tmp_path / f"job{number}" / ".hydra"
         hydra.mkdir(parents=True)

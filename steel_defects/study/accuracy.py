@@ -162,7 +162,8 @@ def classes(study: Study) -> Section | None:
     if alarms := _alarm_sheet(systems, study.classes):
         sheets.append(alarms)
     jaccards = {
-        name: {row.name: row.jaccard and (row.jaccard.mean, row.jaccard.std) for row in own} for name, own in rows.items()
+        system: {row.name: row.jaccard and (row.jaccard.mean, row.jaccard.std) for row in own}
+        for system, own in rows.items()
     }
     charts = []
     if any(value for own in jaccards.values() for value in own.values()):
