@@ -102,7 +102,7 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
     console.print(console_sheet(study).rich())
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
-    for one in content.left:
+    for one in content.omissions:
         log.warning("Not reported, or not in full: %s", one)
     log.info(
         "%s: %.1f MB, opens in any browser; report.md and results.csv beside it", folder / "report.html", size / 1e6

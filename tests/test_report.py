@@ -96,7 +96,7 @@ def test_the_page_holds_everything_and_names_nothing_outside(made):
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for name in re.findall(r"\]\(figures/(.+?)\.png\)", (folder / "report.md").read_text()):
         assert name in names
-    assert content.left == []
+    assert content.omissions == []
     assert content.gallery
     assert {name for picture in content.gallery for name in picture.shown} == {"resnet101", "bare"}
 
@@ -112,7 +112,7 @@ def test_without_its_images_a_report_says_so_and_has_the_rest(runs, tmp_path):
     content = report(given(runs, data={"root": str(tmp_path / "gone")}), tmp_path)
     assert content.gallery == []
     assert len(content.sections) == 7
-    (left,) = content.left
+    (left,) = content.omissions
     assert "gone" in str(left)
     assert "no test images are shown" in str(left)
     assert "gone" in (tmp_path / "report.html").read_text()

@@ -12,7 +12,7 @@ from steel_defects.sheet import Sheet
 from steel_defects.study.bootstrap import Difference, compare
 from steel_defects.study.charts import class_scores, confusions, curves, iou_by_size, iou_distributions, miou_bars
 from steel_defects.study.content import Section
-from steel_defects.study.records import Left, Study, System
+from steel_defects.study.records import Omission, Study, System
 from steel_defects.study.statistics import Spread, class_rows, confusion, false_alarms, size_bins, test_scores
 
 _HEADLINES = ("miou", "miou_all", "jaccard", "dice", "false_alarm")
@@ -79,7 +79,7 @@ def console_sheet(study: Study) -> Sheet:
     return Sheet("Test scores", ["system", "runs", *keys, "paper"], lines)
 
 
-def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Difference]], list[Left]]:
+def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Difference]], list[Omission]]:
     """Which systems differ on the test images, by paired bootstrap.
 
     Returns:
@@ -106,7 +106,7 @@ def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Diffe
     ]
     if any(one.images < _FEW for one in found):
         notes.append(f"With fewer than {_FEW} images the intervals are too narrow.")
-    notes += [f"{one.path}: {one.reason}." for one in left]
+    notes += [f"{one.what}: {one.reason}." for one in left]
     return Section("differences", "Which differences are real", notes, sheets), every, left
 
 

@@ -13,7 +13,7 @@ from steel_defects.study.cost import cost, versions
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery, read_predicted
 from steel_defects.study.provenance import seeds, what_was_run
-from steel_defects.study.records import Left, Run, Study
+from steel_defects.study.records import Omission, Run, Study
 from steel_defects.study.statistics import test_scores
 
 _NAMED = 5  # images that cannot be shown
@@ -50,17 +50,19 @@ def assemble(study: Study, title: str, root: Path | None, per_group: int) -> Rep
         gallery=worst,
         systems=[system.name for system in study.systems],
         classes=study.classes,
-        left=[*study.left, *unpaired, *missing],
+        omissions=[*study.omissions, *unpaired, *missing],
     )
 
 
-def _pictures(study: Study, root: Path | None, per_group: int) -> tuple[list[Comparison], list[Picture], list[Left]]:
+def _pictures(
+    study: Study, root: Path | None, per_group: int
+) -> tuple[list[Comparison], list[Picture], list[Omission]]:
     """Comparisons and gallery, or why there are none: a report is worth having without its pictures, too."""
     try:
         images = LabelledImages(study, root)
     except UserError as error:
         way_out = " (data.root=<folder> names the data where it lies elsewhere by now)" if root is None else ""
-        return [], [], [Left("Pictures", f"{error}; no test images are shown{way_out}")]
+        return [], [], [Omission("Pictures", f"{error}; no test images are shown{way_out}")]
     predicted, left = read_predicted(study)
     if not predicted:
         return [], [], left
@@ -68,7 +70,7 @@ def _pictures(study: Study, root: Path | None, per_group: int) -> tuple[list[Com
     worst, others = gallery(study, images, predicted, per_group)
     missing += [one for one in others if one not in missing]
     if len(missing) > _NAMED:
-        rest = Left("Pictures", f"{len(missing) - _NAMED:,} more test images cannot be shown")
+        rest = Omission("Pictures", f"{len(missing) - _NAMED:,} more test images cannot be shown")
         missing = [*missing[:_NAMED], rest]
     return compared, worst, left + missing
 

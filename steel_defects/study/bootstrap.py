@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from steel_defects.study.records import Left, Run, System
+from steel_defects.study.records import Omission, Run, System
 
 _DRAWN_AT_ONCE = 1_000_000  # numbers held at a time: 12 MB with the scores that they stand for
 
@@ -85,7 +85,7 @@ def paired_difference(
     return float(difference.mean()), float(low), float(high)
 
 
-def compare(systems: Sequence[System], native: bool) -> tuple[list[Difference], list[Left]]:
+def compare(systems: Sequence[System], native: bool) -> tuple[list[Difference], list[Omission]]:
     """Compare any two systems by the IoU of the test images whose truth has a defect (`miou`, `native_miou`).
 
     The score of a system for an image is the mean over its runs. Two systems are compared where they were tested on
@@ -107,12 +107,12 @@ def compare(systems: Sequence[System], native: bool) -> tuple[list[Difference], 
         ours, theirs = (by_test_set[id(system)] for system in pair)
         common = [test_set for test_set in ours if test_set in theirs]
         if not common:
-            left.append(Left(path, f"not compared image by image: {_apart(pair, (ours, theirs))}"))
+            left.append(Omission(path, f"not compared image by image: {_apart(pair, (ours, theirs))}"))
             continue
         shared = max(common, key=lambda test_set: len(ours[test_set]) + len(theirs[test_set]))
         first, second = _scores(ours[shared], native).align(_scores(theirs[shared], native), join="inner")
         if len(first) < 2:
-            left.append(Left(path, "not compared image by image: fewer than two test images have a defect"))
+            left.append(Omission(path, "not compared image by image: fewer than two test images have a defect"))
             continue
         differences.append(
             Difference(pair[0].name, pair[1].name, *paired_difference(first.to_numpy(), second.to_numpy()), len(first))
@@ -121,7 +121,7 @@ def compare(systems: Sequence[System], native: bool) -> tuple[list[Difference], 
             used, of = len(runs[shared]), sum(map(len, runs.values()))
             if used < of:
                 left.append(
-                    Left(path, f"compared with {used} of {of} runs of {system.name}: the rest had another test set")
+                    Omission(path, f"compared with {used} of {of} runs of {system.name}: the rest had another test set")
                 )
     return differences, left
 

@@ -9,7 +9,7 @@ from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
 from steel_defects.study.grouping import group, of_one_data_set, repeated_seeds, without_copies
 from steel_defects.study.reading import is_training, read_run
-from steel_defects.study.records import Left, Study
+from steel_defects.study.records import Omission, Study
 
 
 def collect(folders: Sequence[Path]) -> Study:
@@ -26,7 +26,7 @@ def collect(folders: Sequence[Path]) -> Study:
     for folder in folders:
         found = list(_find(folder))
         if not found:
-            left.append(Left(str(folder), "holds no run" if folder.is_dir() else "is not a folder"))
+            left.append(Omission(str(folder), "holds no run" if folder.is_dir() else "is not a folder"))
         for path in found:
             if path.resolve() in seen:
                 continue
@@ -36,7 +36,7 @@ def collect(folders: Sequence[Path]) -> Study:
                 left += missing
                 runs.append(run)
             except UserError as error:
-                left.append(Left(str(path), str(error).removeprefix(f"{path} ")))
+                left.append(Omission(str(path), str(error).removeprefix(f"{path} ")))
     runs, copies = without_copies(runs)
     left += copies
     if not runs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from steel_defects.sheet import Sheet
-from steel_defects.study.records import Left
+from steel_defects.study.records import Omission
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Report:
         gallery: pictures to sort and filter; every (picture, system) of it is a card.
         systems: names, in their order.
         classes: names of the defect classes, in their order: the colours are theirs.
-        left: what is not reported, or not in full.
+        omissions: what is not reported, or not in full.
     """
 
     title: str
@@ -126,4 +126,4 @@ class Report:
     gallery: Sequence[Picture]
     systems: Sequence[str]
     classes: Sequence[str]
-    left: Sequence[Left] = field(default_factory=list)
+    omissions: Sequence[Omission] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from steel_defects.paper import PAPER
-from steel_defects.study.records import Left, Run, System
+from steel_defects.study.records import Omission, Run, System
 
 # Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
 _ASIDE = (
@@ -16,31 +16,31 @@ _ASIDE = (
 )
 
 
-def without_copies(runs: list[Run]) -> tuple[list[Run], list[Left]]:
+def without_copies(runs: list[Run]) -> tuple[list[Run], list[Omission]]:
     """A copied run would count as two seeds."""
     kept: dict[str, Run] = {}
     left = []
     for run in runs:
         one = json.dumps([_own(run), run.seed, run.summary["data"], run.summary["test"]], sort_keys=True, default=str)
         if one in kept:
-            left.append(Left(str(run.folder.path), f"is the same run as {kept[one].folder.path}: counted once"))
+            left.append(Omission(str(run.folder.path), f"is the same run as {kept[one].folder.path}: counted once"))
         else:
             kept[one] = run
     return list(kept.values()), left
 
 
-def repeated_seeds(systems: Iterable[System]) -> list[Left]:
+def repeated_seeds(systems: Iterable[System]) -> list[Omission]:
     """Runs of a system that have a seed in common, and yet are not the same."""
     left = []
     for system in systems:
         twice = sorted({seed for seed in system.seeds if system.seeds.count(seed) > 1})
         if twice:
             seeds = ", ".join(map(str, twice))
-            left.append(Left(system.name, f"has several runs with seed {seeds}: each counts as a run"))
+            left.append(Omission(system.name, f"has several runs with seed {seeds}: each counts as a run"))
     return left
 
 
-def of_one_data_set(runs: list[Run]) -> tuple[list[Run], list[Left]]:
+def of_one_data_set(runs: list[Run]) -> tuple[list[Run], list[Omission]]:
     """The runs of the data and classes that most have; the others, named."""
     kinds: dict[str, list[Run]] = {}
     for run in runs:
@@ -56,7 +56,7 @@ def of_one_data_set(runs: list[Run]) -> tuple[list[Run], list[Left]]:
             if theirs[key] != ours[key]
         ]
         if differs:
-            left.append(Left(str(run.folder.path), f"{'; '.join(differs)}: it needs a report of its own"))
+            left.append(Omission(str(run.folder.path), f"{'; '.join(differs)}: it needs a report of its own"))
     return most, left
 
 

@@ -25,9 +25,9 @@ def _blocks(report: Report, figures: str) -> Iterator[str]:
     yield f"# {_text(report.title)}"
     if report.findings:
         yield "\n".join(f"- {_paragraph(finding)}" for finding in report.findings)
-    if report.left:
+    if report.omissions:
         yield "## Not reported, or not in full"
-        yield "\n".join(f"- {_paragraph(str(one))}" for one in report.left)
+        yield "\n".join(f"- {_paragraph(str(one))}" for one in report.omissions)
     if report.facts:
         yield "## What is compared"
         yield "\n".join(f"- {_paragraph(label)}: {_text(text)}" for label, text in report.facts.items())

@@ -16,19 +16,19 @@ from steel_defects.study.choose import shown_runs, typical, worst
 from steel_defects.study.content import Comparison, Picture, Shown
 from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
 from steel_defects.study.masks import LabelledImages, PredictedMasks
-from steel_defects.study.records import Left, Run, Study
+from steel_defects.study.records import Omission, Run, Study
 
 WIDTH = 640  # pixels at most: pictures are never enlarged
 
 
-def read_predicted(study: Study) -> tuple[dict[str, PredictedMasks], list[Left]]:
+def read_predicted(study: Study) -> tuple[dict[str, PredictedMasks], list[Omission]]:
     """What the shown run of each system predicts, by the system's name; and systems whose table is at fault."""
     predicted, left = {}, []
     for name, run in shown_runs(study).items():
         try:
             predicted[name] = PredictedMasks(run)
         except UserError as error:
-            left.append(Left(name, f"{error}; not in the pictures"))
+            left.append(Omission(name, f"{error}; not in the pictures"))
     return predicted, left
 
 
@@ -111,25 +111,25 @@ def _shown(mask: np.ndarray, row: pd.Series, classes: Sequence[str], prefix: str
 
 def gallery(
     study: Study, images: LabelledImages, predicted: Mapping[str, PredictedMasks], per_group: int
-) -> tuple[list[Picture], list[Left]]:
+) -> tuple[list[Picture], list[Omission]]:
     """Pictures of the images in which systems do badly, see `worst`; and those that cannot be drawn."""
     bar = tqdm(worst(study, per_group), "Drawing test images", unit="image", disable=None)
     return _drawn(bar, lambda image_id: picture(image_id, images, predicted))
 
 
-def _drawn(image_ids: Iterable[str], draw: Callable[[str], Picture]) -> tuple[list[Picture], list[Left]]:
+def _drawn(image_ids: Iterable[str], draw: Callable[[str], Picture]) -> tuple[list[Picture], list[Omission]]:
     pictures, left = [], []
     for image_id in image_ids:
         try:
             pictures.append(draw(image_id))
         except UserError as error:
-            left.append(Left(image_id, f"{error}; not shown"))
+            left.append(Omission(image_id, f"{error}; not shown"))
     return pictures, left
 
 
 def comparisons(
     study: Study, images: LabelledImages, predicted: Mapping[str, PredictedMasks]
-) -> tuple[list[Comparison], list[Left]]:
+) -> tuple[list[Comparison], list[Omission]]:
     """Some images through all systems: with one type of defect, with several, and at the nets' size (see `typical`).
 
     Returns:
@@ -158,7 +158,7 @@ def comparisons(
 
 def _resized(
     shown: Sequence[str], images: LabelledImages, predicted: Mapping[str, PredictedMasks], seeds: str
-) -> tuple[list[Comparison], list[Left]]:
+) -> tuple[list[Comparison], list[Omission]]:
     """The comparison at the size that most systems' nets work at, if it is another one than the images'."""
     if not shown:
         return [], []

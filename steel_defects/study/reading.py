@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
-from steel_defects.study.records import Left, Run
+from steel_defects.study.records import Omission, Run
 
 
 def is_training(config: Path) -> bool:
@@ -27,7 +27,7 @@ def is_training(config: Path) -> bool:
         return True
 
 
-def read_run(folder: RunFolder) -> tuple[Run, list[Left]]:
+def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     """Read a run, and name what it lacks.
 
     Raises:
@@ -61,7 +61,7 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Left]]:
             reason = "is missing"
         except (UserError, ValueError, OSError) as error:  # pandas' own are ValueErrors
             reason = str(error).splitlines()[0] if isinstance(error, UserError) else f"cannot be read ({error})"
-        left.append(Left(str(path), f"{reason}; left out of {without}"))
+        left.append(Omission(str(path), f"{reason}; left out of {without}"))
         return None
 
     native = [f"native_{name}" for name in counts], [f"native_{name}" for name in ious]

@@ -11,19 +11,19 @@ from steel_defects.runs import RunFolder
 
 
 @dataclass(frozen=True)
-class Left:
+class Omission:
     """Something that is not reported, or not in full.
 
     Args:
-        path: of the folder or file.
+        what: a folder, a file, a system, or a pair of systems ("A / B").
         reason: why, and what is missing of it for that.
     """
 
-    path: str
+    what: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.what}: {self.reason}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +98,11 @@ class Study:
 
     Args:
         systems: at least one; the paper's first, in its order.
-        left: what is not reported, or not in full.
+        omissions: what is not reported, or not in full.
     """
 
     systems: list[System]
-    left: list[Left] = field(default_factory=list)
+    omissions: list[Omission] = field(default_factory=list)
 
     @property
     def runs(self) -> list[Run]:

@@ -180,7 +180,7 @@ def test_different_test_images_are_named(make_system):
     differences, left = compare([make_system("a", images=40), make_system("b", images=30, first=25)], native=True)
     assert not differences
     [one] = left
-    assert one.path == "a / b"
+    assert one.what == "a / b"
     assert "15 test images are shared, a alone has 25, b alone has 15" in one.reason
     assert "labels" not in one.reason
 
@@ -198,7 +198,7 @@ def test_different_labels_are_named(make_system):
 def test_missing_rows_are_named(make_system):
     differences, [one] = compare([make_system("a"), make_system("b", rows=False)], native=False)
     assert not differences
-    assert one.path == "a / b"
+    assert one.what == "a / b"
     assert "no run of b has a per_image.csv" in one.reason
 
 
@@ -216,7 +216,7 @@ def test_common_test_set_with_most_runs_is_taken(make_run):
     [difference], left = compare([mixed, other], native=True)
     reference = [System("a", None, mixed.runs[1:]), System("b", None, other.runs[1:])]
     assert difference == compare(reference, native=True)[0][0]
-    assert [one.path for one in left] == ["a / b", "a / b"]
+    assert [one.what for one in left] == ["a / b", "a / b"]
     assert "2 of 3 runs of a" in left[0].reason
     assert "1 of 2 runs of b" in left[1].reason
 

@@ -26,7 +26,7 @@ from steel_defects.overlay import class_colour
 from steel_defects.sheet import Sheet
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.page import write_page
-from steel_defects.study.records import Left
+from steel_defects.study.records import Omission
 
 ARGUMENTS = [
     "--headless=new",
@@ -84,7 +84,7 @@ def report() -> Report:
         Section("scores", "Scores", ["A note."], [wide], [Chart("c", "Curves", "It rises", figure)], details=[wide]),
         Section("same", "The same images", comparisons=[Comparison("typical", "Typical", "By a rule.", gallery[5:7])]),
     ]
-    left = [Left("runs/3", "failed")]
+    left = [Omission("runs/3", "failed")]
     return Report("A study", ["alpha wins."], {"Data": "made up"}, sections, gallery, SYSTEMS, CLASSES, left)
 
 

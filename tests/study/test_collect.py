@@ -51,7 +51,7 @@ def write_run(path: Path, seed: int = 1, system: str = "resnet101", data_hash: s
 
 
 def reasons(study) -> dict[str, str]:
-    return {Path(one.path).name: one.reason for one in study.left}
+    return {Path(one.what).name: one.reason for one in study.omissions}
 
 
 def test_runs_of_one_system_differ_in_their_seed_alone(tmp_path):
@@ -62,7 +62,7 @@ def test_runs_of_one_system_differ_in_their_seed_alone(tmp_path):
     study = collect([tmp_path / "sweep", tmp_path / "single"])
     found = [(system.name, system.seeds, system.paper) for system in study.systems]
     assert found == [("densenet201", [1], "densenet201"), ("resnet101", [1, 2, 3], "resnet101"), ("mine", [1], None)]
-    assert study.left == []
+    assert study.omissions == []
     assert study.classes == CLASSES
 
 
@@ -203,7 +203,7 @@ def test_scores_may_be_undefined(tmp_path):
     run = write_run(tmp_path / "a")
     summary = run.read_summary()
     run.write_summary(summary | {"test": summary["test"] | {"false_alarm": None, "miou": None}})
-    assert collect([tmp_path]).left == []
+    assert collect([tmp_path]).omissions == []
 
 
 def test_tables_that_are_damaged_are_not_used(tmp_path):
@@ -215,7 +215,7 @@ def test_tables_that_are_damaged_are_not_used(tmp_path):
     text.per_image.write_text("\n".join(lines) + "\n")
     study = collect([tmp_path])
     assert all(run.per_image is None for run in study.runs)
-    found = {Path(one.path).parent.name: one.reason for one in study.left}
+    found = {Path(one.what).parent.name: one.reason for one in study.omissions}
     assert found["cut"].startswith("is not whole: row 7 lacks numbers")
     assert found["empty"].startswith("holds no image")
     assert found["text"].startswith("has something else than numbers in the column native_hit_dent")
@@ -277,7 +277,7 @@ def test_a_copied_run_counts_once(tmp_path):
     study = collect([tmp_path, tmp_path])
     assert len(study.runs) == 1
     assert reasons(study)["b"] == f"is the same run as {run.path}: counted once"
-    assert len(study.left) == 1, "found twice is not worth a word"
+    assert len(study.omissions) == 1, "found twice is not worth a word"
 
 
 def test_resumed_starts_inside_a_run_are_not_runs(tmp_path):
@@ -285,7 +285,7 @@ def test_resumed_starts_inside_a_run_are_not_runs(tmp_path):
     shutil.copytree(run.config.parent, run.path / "resumed" / "now" / ".hydra")
     study = collect([tmp_path])
     assert len(study.runs) == 1
-    assert study.left == []
+    assert study.omissions == []
 
 
 def test_the_test_set_is_images_and_labels(tmp_path):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from steel_defects.sheet import Sheet
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.markdown import markdown
-from steel_defects.study.records import Left
+from steel_defects.study.records import Omission
 
 MARKUP = "ab1 _*`\\|<>&;[]()!~#-+.=:\n"
 
@@ -60,7 +60,7 @@ def a_report(note: str = "A note.", cell: str = "a|b", **changes) -> Report:
         "gallery": [picture],
         "systems": ["alpha"],
         "classes": ["pit"],
-        "left": [Left("runs/a_b_c", "failed")],
+        "omissions": [Omission("runs/a_b_c", "failed")],
     }
     return Report(**(values | changes))
 
@@ -87,7 +87,7 @@ def test_numbers_stay_as_they_are_in_the_source():
 
 
 def test_what_there_is_none_of_has_no_heading():
-    bare = a_report(findings=[], facts={}, sections=[], gallery=[], left=[])
+    bare = a_report(findings=[], facts={}, sections=[], gallery=[], omissions=[])
     assert markdown(bare, "figures") == "# A study\n"
 
 

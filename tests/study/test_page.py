@@ -19,7 +19,7 @@ from steel_defects.errors import UserError
 from steel_defects.sheet import Sheet
 from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
 from steel_defects.study.page import write_page
-from steel_defects.study.records import Left
+from steel_defects.study.records import Omission
 
 URI = "data:image/png;base64,iVBORw0KGgo="
 HOSTILE = """</script><script>x=1</script><img src=x onerror="y=1">'&amp;|`"""
@@ -89,7 +89,7 @@ def a_report(word: Callable[[str], str] = str, size: tuple[int, int] = (8, 32), 
         "gallery": [picture, clean],
         "systems": systems,
         "classes": classes,
-        "left": [Left(word("runs/3"), word("failed"))],
+        "omissions": [Omission(word("runs/3"), word("failed"))],
     }
     return Report(**(values | changes))
 
@@ -176,7 +176,7 @@ def test_no_text_is_taken_for_markup(tmp_path):
 
 
 def test_file_names_that_are_no_text_do_not_stop_it(tmp_path):
-    page = written(a_report(left=[Left("runs/\udcff", "failed")]), tmp_path)
+    page = written(a_report(omissions=[Omission("runs/\udcff", "failed")]), tmp_path)
     assert page.text("code") == ["runs/?: failed"]
 
 
@@ -253,7 +253,7 @@ def test_what_there_is_none_of_has_no_heading(tmp_path):
         "Scores",
         "Gallery",
     ]
-    bare = written(a_report(findings=[], facts={}, sections=[], gallery=[], left=[]), tmp_path)
+    bare = written(a_report(findings=[], facts={}, sections=[], gallery=[], omissions=[]), tmp_path)
     assert bare.text("h1") == ["A study"]
     assert not bare.all("h2")
     assert not bare.all("section")

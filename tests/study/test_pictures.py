@@ -241,7 +241,7 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(root):
     finally:
         path.write_bytes(content)
     assert [one.image_id for one in rest] == [one.image_id for one in everything[1:]]
-    assert [one.path for one in left] == [gone]
+    assert [one.what for one in left] == [gone]
     assert left[0].reason.endswith("not shown")
 
 
