@@ -148,7 +148,7 @@ def test_copies_show_no_difference_and_spoiled_predictions_do(made, runs, tmp_pa
         ("one", "spoiled"): "one is better",
         ("same", "spoiled"): "same is better",
     }
-    assert found["95 % interval"][0] == "+0.000 to +0.000"
+    assert found["95 % interval"][0] == "+0.0000 to +0.0000"
 
 
 def one_image(run: RunFolder) -> None:

@@ -111,7 +111,7 @@ def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Diffe
 
 
 def _signed(one: Difference) -> tuple[str, str]:
-    return f"{one.mean:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}"
+    return f"{one.mean:+.4f}", f"{one.low:+.4f} to {one.high:+.4f}"
 
 
 def verdict(difference: Difference) -> str:
