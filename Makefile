@@ -32,7 +32,7 @@ demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the
 	$(BIN)/python -m steel_defects.train experiment=demo
 
 test: lint  ## lint, then run all tests
-	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=line $(PARTS)
+	$(MAKE) --no-print-directory --jobs 2 --keep-going $(PARTS)
 
 $(PARTS): setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
