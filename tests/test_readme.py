@@ -62,6 +62,7 @@ def desk(tmp_path_factory, settings, tiny_root) -> Path:
     train(values | {"figures": False}, run)
     run.config.parent.mkdir()
     OmegaConf.save(values, run.config)
+    OmegaConf.save(["recipe=strong"], run.config.with_name("overrides.yaml"))
     shutil.copytree(run.path, desk / "study" / "job")
     images = sorted((tiny_root / "train_images").iterdir())[:3]
     for folder in ("strips", "data/severstal/test_images"):

@@ -16,6 +16,10 @@ from steel_defects.models.densenet import register_dilated_densenets
 
 ARCHITECTURES = ("deeplabv3plus", "barebone")
 
+# Torch's own. SMP's EfficientNets come with 0.01: their running statistics lag a hundred steps behind the weights, and
+# in a short training the net that is validated is another one than the net that learns.
+_BN_MOMENTUM = 0.1
+
 register_dilated_densenets()
 
 
@@ -101,6 +105,9 @@ def build_net(
         raise UserError(
             f"encoder.name={encoder_name} cannot be built at output stride {output_stride}: {error}"
         ) from error
+    for layer in body.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.momentum is not None:
+            layer.momentum = max(layer.momentum, _BN_MOMENTUM)
     if hasattr(body.encoder, "_conv_head"):  # SMP's EfficientNets keep two unused layers; DDP would wait for them
         body.encoder._conv_head.requires_grad_(False)
         body.encoder._bn1.requires_grad_(False)

@@ -362,3 +362,18 @@ def test_any_encoder_can_be_named(name):
 def test_systems_of_the_paper_build(system):
     net = build_from(f"experiment=paper/{system}")
     assert isinstance(net.body, BareBone) == (system == "baseline")
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-b1", "tu-tf_efficientnet_lite0", "densenet201"])
+def test_running_statistics_follow_the_weights(encoder):
+    """They are what is validated with; after forty batches of one kind they are those of the batches."""
+    net = build_net("deeplabv3plus", encoder, 4)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            before, after = torch.full((layer.num_features,), 5.0), torch.full((layer.num_features,), 3.0)
+            layer.running_mean.copy_(before)
+            batch = after.view(1, -1, 1, 1) + torch.randn(8, layer.num_features, 4, 4)
+            for _ in range(40):
+                layer.train()(batch)
+            left = (layer.running_mean - batch.mean((0, 2, 3))).abs().max()
+            assert left < 0.1 * (before - after).abs().max()
