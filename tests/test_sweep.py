@@ -19,7 +19,7 @@ from steel_defects.runs import RunFolder
 from steel_defects.settings import check_torchrun, job_dir, read_settings
 from steel_defects.sweep import earlier, read_jobs
 
-SWEEP = ["--multirun", "recipe.epochs=2", "figures=false", "hydra.sweep.dir=sweep"]
+SWEEP = ["--multirun", "recipe.epochs=2", "figures=false", "data.num_workers=1", "hydra.sweep.dir=sweep"]
 
 
 def folder_of(*overrides: str) -> str:

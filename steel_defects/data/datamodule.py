@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from steel_defects.data.augment import Augment, class_shares
 from steel_defects.data.catalog import Catalog, Sample, load_catalog
-from steel_defects.data.dataset import EpochSampler, StripDataset, collate, limit_worker_threads
+from steel_defects.data.dataset import EpochLoader, EpochSampler, StripDataset, collate, limit_worker_threads
 from steel_defects.data.images import read_grey
 from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
 from steel_defects.data.synthetic import write_synthetic
@@ -166,7 +168,7 @@ class StripDataModule(pl.LightningDataModule):
     def _loader(self, dataset: StripDataset, train: bool = False) -> DataLoader:
         processes = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
-        return DataLoader(
+        return EpochLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=EpochSampler(dataset, num_replicas=processes, rank=rank, shuffle=train, seed=self.seed),
@@ -176,7 +178,15 @@ class StripDataModule(pl.LightningDataModule):
             pin_memory=bool(self.trainer) and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             worker_init_fn=limit_worker_threads,
+            multiprocessing_context=_start_method() if self.num_workers else None,
         )
+
+
+def _start_method() -> str | None:
+    """How loader workers are started: as ever, but not in joblib's way, which its processes have for a default."""
+    if multiprocessing.get_start_method(allow_none=True) in (None, *multiprocessing.get_all_start_methods()):
+        return None
+    return "fork" if sys.platform == "linux" else "spawn"
 
 
 def _check_size(size: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, DistributedSampler, default_collate
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 
 from steel_defects.data.augment import Augment, resize
 from steel_defects.data.catalog import Sample
@@ -73,6 +73,17 @@ class EpochSampler(DistributedSampler):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((self.epoch, index) for index in super().__iter__())
+
+
+class EpochLoader(DataLoader):
+    """Begins a pass when its first batch is asked for.
+
+    On resume, Lightning makes the iterator before it tells the sampler the epoch; workers would by then be at work on
+    the first epoch's order once more.
+    """
+
+    def __iter__(self) -> Iterator[dict]:
+        yield from super().__iter__()
 
 
 def limit_worker_threads(_worker: int) -> None:
