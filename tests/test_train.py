@@ -279,7 +279,6 @@ def wait_for(condition, process, seconds: float = 120) -> None:
 def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, tmp_path, load_state):
     """Ctrl-C in the first epoch, `kill -9` in a later one; the same weights and history in the end."""
     options = ["recipe=strong", "recipe.epochs=4", "encoder=efficientnet-lite0", "encoder.weights=null"]
-    options += ["data.num_workers=1"]  # which begin to work ahead of the training
     unbroken = RunFolder(tmp_path / "unbroken")
     train(settings(*options, "figures=false"), unbroken)
 
