@@ -68,7 +68,8 @@ def report(settings: Mapping, folder: Path) -> Report:
     study = collect([Path(str(path)).expanduser() for path in runs])
     root = settings["data"]["root"]
     content = assemble(study, settings["title"], Path(root) if root else None, settings["gallery"])
-    write(content, study, folder)
+    size = write(content, study, folder)
+    show(content, study, folder, size)
     return content
 
 
@@ -86,14 +87,14 @@ def check(settings: Mapping) -> None:
         raise UserError("\n".join(wrong))
 
 
-def write(content: Report, study: Study, folder: Path) -> None:
-    """Write report.html, report.md, figures/ and results.csv, and say what is where."""
+def write(content: Report, study: Study, folder: Path) -> int:
+    """Write report.html, report.md, figures/ and results.csv; returns the page's size in bytes."""
     for chart in (chart for section in content.sections for chart in section.charts):
         write_whole(folder / "figures" / f"{chart.name}.png", png(chart.figure))
     size = write_page(content, folder / "report.html")
     write_whole(folder / "report.md", markdown(content, "figures").encode("utf-8", "replace"))
     write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode("utf-8", "replace"))
-    show(content, study, folder, size)
+    return size
 
 
 def show(content: Report, study: Study, folder: Path, size: int) -> None:

@@ -27,8 +27,7 @@ class SweepTable(Callback):
 
     # Before Hydra writes a run's configuration, which a later resume needs as it was.
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
-        run = RunFolder(config.hydra.run.dir)
-        if run.last.is_file() or finished(run):
+        if _used(RunFolder(config.hydra.run.dir)):
             way_on = "resume=<run folder> goes on with one"
             stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
 
@@ -37,7 +36,7 @@ class SweepTable(Callback):
         skip = config.sweep.skip_finished
         if skip and OmegaConf.to_container(config.hydra.sweep)["subdir"] != "${job_dir:}":
             stop(UserError("sweep.skip_finished finds jobs by their folders' names; leave hydra.sweep.subdir out"))
-        if not skip and any(RunFolder(path).last.is_file() or finished(RunFolder(path)) for path in _folders(folder)):
+        if not skip and any(_used(RunFolder(path)) for path in _folders(folder)):
             way_on = "sweep.skip_finished=true does what is missing"
             stop(UserError(_USED.format(folder, way_on, "hydra.sweep.dir")))
         with read_write(config.hydra.sweep):
@@ -76,10 +75,14 @@ def earlier(run: RunFolder, job: str) -> dict | None:
     Raises:
         Taken: where the folder is that of another job.
     """
-    summary = finished(run)
-    if run.path.name != job and (summary or run.last.is_file()):
+    if run.path.name != job and _used(run):
         raise Taken(f"{run.path} holds another job's run: leave hydra.sweep.subdir out, or make it name each job")
-    return summary
+    return finished(run)
+
+
+def _used(run: RunFolder) -> bool:
+    """Whether a run has left something worth keeping."""
+    return run.last.is_file() or finished(run) is not None
 
 
 def finished(run: RunFolder) -> dict | None:

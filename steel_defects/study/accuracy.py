@@ -27,11 +27,11 @@ _CLASS_SCORES = {
 }
 
 
-def number(value: Spread | None, digits: int = 3) -> str:
+def number(value: Spread | None) -> str:
     """`0.571 ± 0.004`, without the deviation where there is but one run; `-` where there is none."""
     if value is None:
         return "-"
-    return f"{value.mean:.{digits}f}" + ("" if value.std is None else f" ± {value.std:.{digits}f}")
+    return f"{value.mean:.3f}" + ("" if value.std is None else f" ± {value.std:.3f}")
 
 
 def scores(study: Study) -> Section:
@@ -43,8 +43,7 @@ def scores(study: Study) -> Section:
         lines = []
         for system in study.systems:
             values = [number(by_system[system.name].get(prefix + key)) for key in keys]
-            paper = f"{MIOU[system.paper]:g}" if system.paper else "-"
-            lines.append([system.name, str(len(system.runs)), *values, paper])
+            lines.append([system.name, str(len(system.runs)), *values, _in_paper(system)])
         headings = ["system", "runs", *(prefix + key for key in keys), "mIoU in the paper"]
         sheets.append(Sheet(f"Scores {place} (paper, table 2)", headings, lines))
     every = list(dict.fromkeys(key for one in by_system.values() for key in one))
@@ -69,13 +68,16 @@ def scores(study: Study) -> Section:
     return Section("scores", "Scores", notes, sheets, charts, details=[details])
 
 
+def _in_paper(system: System) -> str:
+    return f"{MIOU[system.paper]:g}" if system.paper else "-"
+
+
 def console_sheet(study: Study) -> Sheet:
     """The few scores that fit on a terminal."""
     keys, lines = ("miou", "native_miou", "dice"), []
     for system in study.systems:
         own = test_scores(system)
-        paper = f"{MIOU[system.paper]:g}" if system.paper else "-"
-        lines.append([system.name, str(len(system.runs)), *(number(own.get(key)) for key in keys), paper])
+        lines.append([system.name, str(len(system.runs)), *(number(own.get(key)) for key in keys), _in_paper(system)])
     return Sheet("Test scores", ["system", "runs", *keys, "paper"], lines)
 
 
@@ -104,7 +106,7 @@ def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Diffe
         "the runs.",
         "Each pair is judged by itself: of twenty pairs without any difference, about one will seem to have one.",
     ]
-    if any(one.images < _FEW for one in found):
+    if any(one.images < _FEW for found in every.values() for one in found):
         notes.append(f"With fewer than {_FEW} images the intervals are too narrow.")
     notes += [f"{one.what}: {one.reason}." for one in left]
     return Section("differences", "Which differences are real", notes, sheets), every, left

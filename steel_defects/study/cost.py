@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steel_defects.paper import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.sheet import Sheet
@@ -13,7 +13,7 @@ from steel_defects.study.records import Run, Study, System
 from steel_defects.study.statistics import pareto, spread, test_scores
 
 _MB = 2**20
-_IMAGES = {"resized": ("resized", "images_per_s"), "original": ("original", "images_per_s")}
+_SIZES = ("resized", "original")
 
 
 def cost(study: Study) -> Section:
@@ -21,11 +21,12 @@ def cost(study: Study) -> Section:
     headings = ["system", "train it/s", "images/s resized", "images/s original", "parameters", "GMACs", "peak memory"]
     lines, conditions = [], []
     for system in study.systems:
-        rates = [_three(_over(system, *keys)) for keys in (("train_it_per_s",), *_IMAGES.values())]
+        rates = [_three(_over(system, lambda run: run.summary["speed"].get("train_it_per_s")))]
+        rates += [_three(_images_per_s(system, size)) for size in _SIZES]
         first = system.runs[0].summary
-        memory = spread([(run.summary.get("peak_memory") or {}).get("bytes") for run in system.runs])
-        size, work = first.get("parameters"), first.get("gmacs")
-        numbers = ["-" if size is None else f"{size / 1e6:.1f} M", "-" if work is None else f"{work:.2f}"]
+        memory = spread([run.peak_bytes for run in system.runs])
+        weights, work = first.get("parameters"), first.get("gmacs")
+        numbers = ["-" if weights is None else f"{weights / 1e6:.1f} M", "-" if work is None else f"{work:.2f}"]
         numbers.append(f"{memory.mean / _MB:,.0f} MB" if memory else "-")
         speeds = PAPER.get(system.paper or "", {})
         paper = [f"{speeds[key]:g}" if speeds else "-" for key in ("train", RESIZED, ORIGINAL)]
@@ -55,7 +56,7 @@ def _charts(study: Study) -> list:
     for key, score in (("resized", "miou"), ("original", "native_miou")):
         points = []
         for system in study.systems:
-            rates, miou = _over(system, *_IMAGES[key]), test_scores(system).get(score)
+            rates, miou = _images_per_s(system, key), test_scores(system).get(score)
             if rates and miou:
                 points.append((system.name, statistics.median(rates), miou.mean, miou.std))
         if points:
@@ -66,21 +67,20 @@ def _charts(study: Study) -> list:
 
 def _where(study: Study, key: str) -> str:
     """Sizes and devices of the measurement."""
-    measured = [run for run in study.runs if key in run.summary["speed"]]
+    measured = [run for run in study.runs if run.summary["speed"].get(key)]
     sizes = dict.fromkeys("x".join(map(str, run.summary["speed"][key]["size"])) for run in measured)
     devices = dict.fromkeys(str(run.summary.get("device")) for run in measured)
     return f"{key} ({', '.join(sizes)}), {', '.join(devices)}"
 
 
-def _over(system: System, *keys: str) -> list[float]:
+def _over(system: System, speed: Callable[[Run], float | None]) -> list[float]:
     """A speed of a system: of its runs on the device of the first."""
-    values = []
-    for run in (run for run in system.runs if _device(run) == _device(system.runs[0])):
-        value = run.summary["speed"]
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        values.append(value)
+    values = [speed(run) for run in system.runs if _device(run) == _device(system.runs[0])]
     return [value for value in values if value is not None]
+
+
+def _images_per_s(system: System, size: str) -> list[float]:
+    return _over(system, lambda run: run.images_per_s(size))
 
 
 def _device(run: Run) -> tuple:
@@ -97,12 +97,14 @@ def _three(values: Sequence[float]) -> str:
 
 def _condition(system: System, run: Run) -> list[str]:
     summary = run.summary
-    sizes = [f"{key} {'x'.join(map(str, summary['speed'][key]['size']))}" for key in _IMAGES if key in summary["speed"]]
+    sizes = [
+        f"{key} {'x'.join(map(str, summary['speed'][key]['size']))}" for key in _SIZES if summary["speed"].get(key)
+    ]
     return [
         system.name,
         str(run.seed),
         *(str(summary.get(key, "-")) for key in ("device", "precision", "threads", "processes")),
-        str(summary["speed"].get("batch_size", "-")),
+        str(speed.get("batch_size", "-")),
         ", ".join(sizes) or "-",
         versions(run),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     """
     try:
         cfg = OmegaConf.load(folder.config)
-        settings = dict(flat(OmegaConf.to_container(cfg, resolve=True)))
+        settings = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
         overrides = [str(one) for one in OmegaConf.load(folder.config.with_name("overrides.yaml"))]
     except Exception as error:  # YAML's errors, OmegaConf's, the system's
         raise UserError(f"its configuration cannot be read ({type(error).__name__}: {error})") from error
@@ -50,13 +51,11 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     if wrong := [f"{key} {needed}" for key, needed in _wrong(summary)]:
         raise UserError(f"{folder.summary.name} is not as a run leaves it: {'; '.join(wrong)}")
 
-    classes, left = summary["data"]["classes"], []
-    counts = [f"{key}_{name}" for key in ("true", "predicted", "hit") for name in classes]
-    ious = ["iou", *(f"iou_{name}" for name in classes)]
+    left: list[Omission] = []
 
-    def table(read: Callable[[], pd.DataFrame], path: Path, without: str) -> pd.DataFrame | None:
+    def table(read: Callable[[Path], pd.DataFrame], path: Path, without: str) -> pd.DataFrame | None:
         try:
-            return read()
+            return read(path)
         except FileNotFoundError:
             reason = "is missing"
         except (UserError, ValueError, OSError) as error:  # pandas' own are ValueErrors
@@ -64,14 +63,11 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
         left.append(Omission(str(path), f"{reason}; left out of {without}"))
         return None
 
-    native = [f"native_{name}" for name in counts], [f"native_{name}" for name in ious]
     per_image = table(
-        lambda: _per_image(folder.per_image, [*counts, *native[0]], [*ious, *native[1]]),
-        folder.per_image,
-        "all comparisons image by image",
+        partial(_per_image, classes=summary["data"]["classes"]), folder.per_image, "all comparisons image by image"
     )
-    predictions = table(lambda: _predictions(folder.predictions), folder.predictions, "the pictures of predictions")
-    history = table(lambda: _history(folder.history), folder.history, "the curves")
+    predictions = table(_predictions, folder.predictions, "the pictures of predictions")
+    history = table(_history, folder.history, "the curves")
     history = pd.DataFrame() if history is None else history
     return Run(folder, summary, settings, overrides, history, per_image, predictions), left
 
@@ -87,6 +83,10 @@ def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
         lambda value: isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values()),
         "should be scores",
     )
+    timed = (
+        lambda value: value is None or (isinstance(value, dict) and _is_size(value.get("size"))),
+        "should be a size and its speed",
+    )
     matrix = (lambda value: value is None or np.shape(value) == (side, side), f"should be {side}x{side} pixels")
     needed: dict[str, tuple[Callable[[Any], bool], str]] = {
         "system": text,
@@ -97,10 +97,7 @@ def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
             lambda value: isinstance(value, list) and value and all(isinstance(name, str) for name in value),
             "should be names",
         ),
-        "data.size": (
-            lambda value: isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value),
-            "should be height and width",
-        ),
+        "data.size": (_is_size, "should be height and width"),
         "test": scores,
         "speed": (lambda value: isinstance(value, dict), "should be speeds"),
         "confusion": matrix,
@@ -111,6 +108,8 @@ def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
         "peak_memory.bytes": number,
         "speed.train_it_per_s": number,
         "speed.train_seconds": number,
+        "speed.resized": timed,
+        "speed.original": timed,
         "speed.resized.images_per_s": number,
         "speed.original.images_per_s": number,
     }
@@ -122,30 +121,45 @@ def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
             yield key, what
 
 
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """A table whose text columns are taken as they are, and whose others are numbers, or empty."""
+def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], further: Sequence[str] = ()) -> pd.DataFrame:
+    """A table whose text columns are taken as they are, and whose others are numbers, or empty.
+
+    Args:
+        path: of the CSV file.
+        texts: columns that it must have.
+        numbers: likewise.
+        further: columns of numbers that it may have.
+    """
     # An image may be called NA: what stands for nothing is said for the numbers alone.
-    nothing = {column: ["", "nan"] for column in numbers}
+    nothing = {column: ["", "nan"] for column in (*numbers, *further)}
     rows = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=nothing)
     if absent := [column for column in (*texts, *numbers) if column not in rows]:
         raise UserError(f"lacks the column {', '.join(absent[:3])}")
-    for column in numbers:
-        if not pd.api.types.is_numeric_dtype(rows[column]) and len(rows):
+    for column in nothing:
+        if column in rows and not pd.api.types.is_numeric_dtype(rows[column]) and len(rows):
             raise UserError(f"has something else than numbers in the column {column}")
     return rows
 
 
-def _per_image(path: Path, counts: Sequence[str], ious: Sequence[str]) -> pd.DataFrame:
+def _per_image(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    counts = [f"{key}_{name}" for key in ("true", "predicted", "hit") for name in classes]
+    ious = ["iou", *(f"iou_{name}" for name in classes)]
+    counts += [f"native_{name}" for name in counts]
+    ious += [f"native_{name}" for name in ious]
     rows = _read(path, ["ImageId"], [*counts, *ious])
     if rows.empty:
         raise UserError("holds no image")
     if rows["ImageId"].duplicated().any():
         raise UserError(f"has several rows of {rows['ImageId'][rows['ImageId'].duplicated()].iloc[0]}")
-    broken = rows[list(counts)].isna().any(axis=1)
+    broken = rows[counts].isna().any(axis=1)
     if broken.any():
         raise UserError(f"is not whole: row {int(np.flatnonzero(broken)[0]) + 2} lacks numbers")
     return rows.set_index("ImageId")
@@ -156,15 +170,13 @@ def _predictions(path: Path) -> pd.DataFrame:
 
 
 def _history(path: Path) -> pd.DataFrame:
-    rows = _read(path, [], ["epoch", "val/miou"])
-    losses = [column for column in ("train/loss", "val/loss") if column in rows]
-    return _read(path, [], ["epoch", "val/miou", *losses])
+    return _read(path, [], ["epoch", "val/miou"], ["train/loss", "val/loss"])
 
 
-def flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings, by dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

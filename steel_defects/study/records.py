@@ -62,6 +62,15 @@ class Run:
         """(height, width) in pixels that the net works at."""
         return tuple(self.summary["data"]["size"])
 
+    def images_per_s(self, size: str) -> float | None:
+        """Speed at batch 1, of images `resized` or at their `original` size; None where it was not measured."""
+        return (self.summary["speed"].get(size) or {}).get("images_per_s")
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Greatest memory in use while it trained."""
+        return (self.summary.get("peak_memory") or {}).get("bytes")
+
     def defective(self, native: bool) -> pd.DataFrame:
         """The rows of `per_image` whose truth has a defect, at the images' own size or at the net's."""
         prefix = "native_true_" if native else "true_"

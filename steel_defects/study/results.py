@@ -22,8 +22,8 @@ def results_table(study: Study) -> pd.DataFrame:
                 | {"height": run.size[0], "width": run.size[1]}
                 | summary["test"]
                 | {"train_it_per_s": speed.get("train_it_per_s"), "batch_size": speed.get("batch_size")}
-                | {f"images_per_s_{key}": (speed.get(key) or {}).get("images_per_s") for key in ("resized", "original")}
-                | {"peak_memory": (summary.get("peak_memory") or {}).get("bytes")}
+                | {f"images_per_s_{size}": run.images_per_s(size) for size in ("resized", "original")}
+                | {"peak_memory": run.peak_bytes}
                 | {key: summary.get(key) for key in _PLACE}
                 | {key: summary["data"].get(key) for key in ("data_hash", "split_hash")}
                 | {"folder": str(run.folder.path)}

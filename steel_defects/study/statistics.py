@@ -135,7 +135,7 @@ def confusion(system: System, native: bool) -> np.ndarray | None:
         where the truth has no such pixel. None where no run has a confusion matrix.
     """
     key = "native_confusion" if native else "confusion"
-    matrices = [run.summary[key] for run in system.runs if key in run.summary]
+    matrices = [run.summary[key] for run in system.runs if run.summary.get(key) is not None]
     if not matrices:
         return None
     total = np.sum(matrices, axis=0, dtype=float)

@@ -171,6 +171,8 @@ def test_missing_tables_leave_the_rest_of_a_run(tmp_path):
         ("test", {"miou": "high"}),
         ("speed", None),
         ("speed.train_it_per_s", "fast"),
+        ("speed.resized", "fast"),
+        ("speed.original", {"images_per_s": 3.0}),
         ("confusion", [[1, 2], [3, 4]]),
         ("native_confusion", "none"),
         ("parameters", "many"),

@@ -281,3 +281,11 @@ def test_no_points_have_no_front():
 def test_point_without_a_value_is_refused():
     with pytest.raises(ValueError, match="NaN"):
         pareto([(0.5, math.nan)])
+
+
+def test_a_run_without_its_confusion_is_left_out(make_system):
+    both, one = make_system("a", seeds=[0, 1]), make_system("a", seeds=[1])
+    both.runs[0].summary["native_confusion"] = None
+    np.testing.assert_array_equal(confusion(both, native=True), confusion(one, native=True))
+    both.runs[1].summary["native_confusion"] = None
+    assert confusion(both, native=True) is None
