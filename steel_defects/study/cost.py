@@ -96,10 +96,8 @@ def _three(values: Sequence[float]) -> str:
 
 
 def _condition(system: System, run: Run) -> list[str]:
-    summary = run.summary
-    sizes = [
-        f"{key} {'x'.join(map(str, summary['speed'][key]['size']))}" for key in _SIZES if summary["speed"].get(key)
-    ]
+    summary, speed = run.summary, run.summary["speed"]
+    sizes = [f"{size} {'x'.join(map(str, speed[size]['size']))}" for size in _SIZES if speed.get(size)]
     return [
         system.name,
         str(run.seed),
