@@ -6,7 +6,8 @@ import re
 import sys
 from collections.abc import Collection
 
-DATA_PATHS = ("data.root", "data.csv", "data.image_dir", "data.split.file")  # keys of all commands that read data
+# Keys of all commands that read data.
+DATA_PATHS = ("data.root", "data.csv", "data.image_dir", "data.exclude", "data.split.file")
 
 _SWEEPS = {"-m", "--multirun"}
 # Hydra reads these as they are typed; of others it would make numbers (1.10, 2026_01_31) or refuse them (a space, ü).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +44,15 @@ class Annotations:
     lines: dict[str, list[int]] = field(default_factory=dict)
 
 
-def read_annotations(csv_path: Path, num_classes: int) -> tuple[Annotations, list[Fault]]:
+def read_annotations(
+    csv_path: Path, num_classes: int, exclude: Collection[str] = ()
+) -> tuple[Annotations, list[Fault]]:
     """Read a label file and find everything wrong with it.
 
     Args:
         csv_path: UTF-8 text with commas; order of columns free, further columns and blank lines ignored.
         num_classes: classes run from 1 to this.
+        exclude: ids of images whose rows are passed over, sound or not.
 
     Returns:
         the sound rows, and the faults by row. A faulty row is in the second only.
@@ -65,6 +69,8 @@ def read_annotations(csv_path: Path, num_classes: int) -> tuple[Annotations, lis
     for row in table.rows:
         if isinstance(row, Fault):
             faults.append(row)
+            continue
+        if row.image in exclude:
             continue
         found.lines.setdefault(row.image, []).append(row.line)
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from steel_defects.data.annotations import Annotations, read_annotations
+from steel_defects.data.exclude import read_excluded
 from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all
 from steel_defects.data.labels import label_faults, label_mask
 from steel_defects.data.rle import canonical
@@ -54,6 +55,7 @@ class Catalog:
         digests: a hex digest of each image's shape and pixels: the same for the same picture in another file format.
         skipped: faults of the image files left out.
         data_hash: short hex digest of ids, pictures and labels; the order of rows and their layout do not matter.
+        excluded: ids of the images left out by `exclude`.
     """
 
     samples: list[Sample]
@@ -61,6 +63,36 @@ class Catalog:
     digests: list[str]
     skipped: list[Fault]
     data_hash: str
+    excluded: Collection[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was found of a data set, sound or not.
+
+    Args:
+        annotations: the sound rows of the label file; whether they fit their images is told by `faults`.
+        paths: image id -> file, sorted by id; empty where the folder is missing.
+        looks: image id -> what is kept of its image, of the files that are sound.
+        faults: everything that is wrong, sorted by file and row.
+    """
+
+    annotations: Annotations
+    paths: dict[str, Path] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def samples(self) -> list[Sample]:
+        """Images whose file is sound, with their sound rows, sorted by id."""
+        return [
+            Sample(
+                image_id,
+                self.paths[image_id],
+                *look.size,
+                {c: canonical(label.rle) for c, label in sorted(self.annotations.rows.get(image_id, {}).items())},
+            )
+            for image_id, look in sorted(self.looks.items())
+        ]
 
 
 def require_layout(root: Path, csv: str = "train.csv", image_dir: str = "train_images") -> None:
@@ -88,6 +120,55 @@ def require_layout(root: Path, csv: str = "train.csv", image_dir: str = "train_i
     )
 
 
+def survey(
+    root: Path,
+    *,
+    csv: str = "train.csv",
+    image_dir: str = "train_images",
+    num_classes: int,
+    image_size: tuple[int, int] | None = None,
+    exclude: Collection[str] = (),
+    measure: Callable[[np.ndarray], object] | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Survey:
+    """Look at all rows and all image files of a data set, and stop at nothing.
+
+    Args:
+        root, csv, image_dir, num_classes, image_size, workers, progress: as for `load_catalog`. Where the folder of
+            the images is missing, labels are checked without them: against `image_size`, if it is known.
+        exclude: ids of images that are not looked at, nor are their rows.
+        measure: computed from each grey image, uint8 [H, W], in threads; kept as `Look.measured`.
+    """
+    annotations, csv_faults = read_annotations(root / csv, num_classes, exclude)
+    faults = [replace(fault, file=csv) for fault in csv_faults]
+    paths = {image_id: path for image_id, path in list_images(root / image_dir).items() if image_id not in exclude}
+    if (root / image_dir).is_dir():
+        faults += _missing_images(annotations, paths, csv, image_dir)
+    looks: dict[str, Look] = {}
+    for image_id, look in look_at_all(paths, workers, progress, measure):
+        wrong = str(look) if isinstance(look, ImageError) else _wrong_size(look.size, image_size)
+        if wrong:
+            faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
+        else:
+            looks[image_id] = look
+    for image_id, labels in annotations.rows.items():
+        size = looks[image_id].size if image_id in looks else image_size
+        faults += [Fault(csv, message, row) for row, message in label_faults(image_id, labels, size)]
+    faults.sort(key=lambda fault: (fault.file, fault.row or 0))
+    return Survey(annotations, paths, looks, faults)
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Image id -> file of the images in a folder, sorted; none where there is no such folder."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        path.name: path
+        for path in files
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    }
+
+
 def load_catalog(
     root: Path,
     *,
@@ -97,6 +178,7 @@ def load_catalog(
     image_size: tuple[int, int] | None = None,
     on_bad: str = "stop",
     only_defective: bool = False,
+    exclude: str | Path | None = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> Catalog:
@@ -110,6 +192,7 @@ def load_catalog(
         on_bad: `stop` at any fault, or `skip` image files that are missing, broken or of another size.
             Faulty labels stop either way.
         only_defective: leave out images without a defect.
+        exclude: a CSV of images to leave out, see `read_excluded`.
         workers: threads that decode; None takes one a core.
         progress: show a bar, if the output is a terminal.
 
@@ -121,53 +204,38 @@ def load_catalog(
         raise UserError(f"data.on_bad is 'stop' or 'skip', not {on_bad!r}")
     root = Path(root)
     require_layout(root, csv, image_dir)
-    paths = {
-        path.name: path
-        for path in sorted((root / image_dir).iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    }
-    if not paths:
+    images = list_images(root / image_dir)
+    if not images:
         raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-
-    annotations, csv_faults = read_annotations(root / csv, num_classes)
-    faults = [replace(fault, file=csv) for fault in csv_faults]
-    faults += _missing_images(annotations, paths, csv, image_dir)
-    looks: dict[str, Look] = {}
-    for image_id, look in look_at_all(paths, workers, progress):
-        wrong = str(look) if isinstance(look, ImageError) else _wrong_size(look.size, image_size)
-        if wrong:
-            faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
-        else:
-            looks[image_id] = look
-    for image_id, labels in annotations.rows.items():
-        size = looks[image_id].size if image_id in looks else image_size
-        faults += [Fault(csv, message, row) for row, message in label_faults(image_id, labels, size)]
-
-    faults.sort(key=lambda fault: (fault.file, fault.row or 0))
-    skippable = [fault for fault in faults if fault.image is not None]
-    stopping = faults if on_bad == "stop" else [fault for fault in faults if fault.image is None]
+    excluded = read_excluded(Path(exclude), images) if exclude else frozenset()
+    if len(excluded) == len(images):
+        raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
+    found = survey(
+        root,
+        csv=csv,
+        image_dir=image_dir,
+        num_classes=num_classes,
+        image_size=image_size,
+        exclude=excluded,
+        workers=workers,
+        progress=progress,
+    )
+    skippable = [fault for fault in found.faults if fault.image is not None]
+    stopping = found.faults if on_bad == "stop" else [fault for fault in found.faults if fault.image is None]
     if stopping:
         raise DataFaults(stopping, _way_out(len(skippable)) if on_bad == "stop" else _way_out(0))
-    if not looks:
+    if not found.looks:
         raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
 
-    samples = [
-        Sample(
-            image_id,
-            paths[image_id],
-            *look.size,
-            {c: canonical(label.rle) for c, label in sorted(annotations.rows.get(image_id, {}).items())},
-        )
-        for image_id, look in sorted(looks.items())
-    ]
+    samples = found.samples()
     if only_defective:
         samples = [sample for sample in samples if sample.classes]
         if not samples:
             raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
-    kept = [looks[sample.image_id] for sample in samples]
+    kept = [found.looks[sample.image_id] for sample in samples]
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
-    return Catalog(samples, thumbnails, digests, skippable, _data_hash(samples, digests))
+    return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), excluded)
 
 
 def _missing_images(annotations: Annotations, paths: dict[str, Path], csv: str, image_dir: str) -> Iterator[Fault]:
@@ -191,7 +259,8 @@ def _wrong_size(size: tuple[int, int], expected: Sequence[int] | None) -> str:
     )
 
 
-def _data_hash(samples: list[Sample], digests: list[str]) -> str:
+def data_hash(samples: Sequence[Sample], digests: Sequence[str]) -> str:
+    """Short hex digest of ids, pictures and labels; the order of rows and their layout do not matter."""
     content = [
         [sample.image_id, digest, sorted(sample.rles.items())] for sample, digest in zip(samples, digests, strict=True)
     ]

@@ -34,6 +34,7 @@ class StripDataModule(pl.LightningDataModule):
         size: (height, width) that the net sees; multiples of 16.
         only_defective: leave clean images out.
         on_bad: `stop` or `skip` images that cannot be read.
+        exclude: a CSV of images to leave out, see `read_excluded`; None leaves none out.
         split: `fractions` of train, val and test; `seed` of the drawn split, apart from `seed` below, so that runs of
             several seeds test on the same images; `file`, a `split.csv` to read the split from instead.
         synthetic: arguments of `write_synthetic` if the data set is to be drawn first; None for real data.
@@ -54,6 +55,7 @@ class StripDataModule(pl.LightningDataModule):
         size: Sequence[int] = (256, 256),
         only_defective: bool = False,
         on_bad: str = "stop",
+        exclude: str | Path | None = None,
         split: Mapping | None = None,
         synthetic: Mapping | None = None,
         batch_size: int = 16,
@@ -71,7 +73,7 @@ class StripDataModule(pl.LightningDataModule):
         self.name, self.csv, self.image_dir = name, csv, image_dir
         self.image_size = tuple(image_size) if image_size else None
         self.size = (int(size[0]), int(size[1]))
-        self.only_defective, self.on_bad = only_defective, on_bad
+        self.only_defective, self.on_bad, self.exclude = only_defective, on_bad, exclude
         self.split = {"fractions": (0.8, 0.1, 0.1), "seed": 0, "file": None} | dict(split or {})
         self.synthetic = synthetic
         self.batch_size, self.num_workers = batch_size, num_workers
@@ -99,6 +101,7 @@ class StripDataModule(pl.LightningDataModule):
             image_size=self.image_size,
             on_bad=self.on_bad,
             only_defective=self.only_defective,
+            exclude=self.exclude,
         )
         ids = [sample.image_id for sample in catalog.samples]
         pairs = find_twins(
@@ -110,7 +113,7 @@ class StripDataModule(pl.LightningDataModule):
         self.twins = [(ids[pair.first], ids[pair.second]) for pair in pairs]
         self.groups = group(pairs, len(ids))
         if self.split["file"]:
-            self.parts = read_split(Path(self.split["file"]), ids)
+            self.parts = read_split(Path(self.split["file"]), ids, catalog.excluded)
         else:
             class_sets = [sample.classes for sample in catalog.samples]
             self.parts = make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"])

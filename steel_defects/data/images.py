@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,15 +125,20 @@ class Look:
         size: (height, width) in pixels.
         thumbnail: uint8 [32, 32], the grey image made small by averaging.
         digest: hex digest of shape and grey pixels.
+        measured: what else was computed from it, None where nothing was asked for.
     """
 
     size: tuple[int, int]
     thumbnail: np.ndarray
     digest: str
+    measured: Any = None
 
 
 def look_at_all(
-    paths: Mapping[str, Path], workers: int | None = None, progress: bool = True
+    paths: Mapping[str, Path],
+    workers: int | None = None,
+    progress: bool = True,
+    measure: Callable[[np.ndarray], object] | None = None,
 ) -> Iterator[tuple[str, Look | ImageError]]:
     """Decode every image once, in threads: OpenCV lets go of the interpreter meanwhile.
 
@@ -140,6 +146,7 @@ def look_at_all(
         paths: id -> file.
         workers: threads; None takes one a core.
         progress: show a bar, if the output is a terminal.
+        measure: computed from each image, uint8 [H, W], too; kept in `Look.measured`.
 
     Yields:
         each id in the order given, with what is kept of its image, or with what is wrong with its file.
@@ -147,14 +154,14 @@ def look_at_all(
     threads = max(1, workers if workers is not None else min(16, os.cpu_count() or 1))
     pool = ThreadPoolExecutor(threads)
     try:
-        looks = pool.map(_look_at, paths.values())
+        looks = pool.map(partial(_look_at, measure=measure), paths.values())
         bar = tqdm(looks, "Checking images", len(paths), unit="image", disable=None if progress else True)
         yield from zip(paths, bar, strict=True)
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all the rest
 
 
-def _look_at(path: Path) -> Look | ImageError:
+def _look_at(path: Path, measure: Callable[[np.ndarray], object] | None = None) -> Look | ImageError:
     try:
         image = read_grey(path)
     except ImageError as error:
@@ -162,4 +169,5 @@ def _look_at(path: Path) -> Look | ImageError:
     digest = hashlib.blake2b(np.array(image.shape, "<i8").tobytes(), digest_size=16)
     digest.update(np.ascontiguousarray(image))
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    return Look((image.shape[0], image.shape[1]), thumbnail, digest.hexdigest())
+    measured = measure(image) if measure else None
+    return Look((image.shape[0], image.shape[1]), thumbnail, digest.hexdigest(), measured)

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -155,12 +155,13 @@ def write_split(
         draft.unlink(missing_ok=True)
 
 
-def read_split(path: Path, image_ids: Sequence[str]) -> list[str]:
+def read_split(path: Path, image_ids: Sequence[str], excluded: Collection[str] = ()) -> list[str]:
     """Read a split back. Only the columns `ImageId` and `part` are needed.
 
     Args:
         path: a file as `write_split` writes it; a byte order mark and CRLF line ends are fine.
         image_ids: the images of the data set.
+        excluded: images that are left out of it, and may be in the file all the same.
 
     Returns:
         One of `PARTS` for each of `image_ids`, in their order.
@@ -198,10 +199,13 @@ def read_split(path: Path, image_ids: Sequence[str]) -> list[str]:
             faults.append(Fault(str(path), f"unknown part {part!r}: it takes {', '.join(PARTS)}", line))
         row_of.setdefault(name, line)
         part_of.setdefault(name, part)
-    known = set(image_ids)
+    known = {*image_ids, *excluded}
     for names, message in (
         ([name for name in image_ids if name not in part_of], "of the data set not in the split"),
-        ([name for name in part_of if name and name not in known], "of the split not in the data set"),
+        (
+            [name for name in part_of if name and name not in known],
+            "of the split not in the data set",
+        ),
     ):
         if names:
             faults.append(Fault(str(path), f"{_count(names)} {message}: {_some(names)}"))

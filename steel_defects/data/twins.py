@@ -127,6 +127,11 @@ def find_twins(
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
+def orient(picture: np.ndarray, orientation: str) -> np.ndarray:
+    """Turn a picture or mask [H, W] as `TwinPair.orientation` says: the first of a pair into the second."""
+    return (_UPRIGHT | _SIDEWAYS)[orientation](picture)
+
+
 def group(pairs: Sequence[TwinPair], count: int) -> np.ndarray:
     """Number the groups of images connected by twin pairs.
 

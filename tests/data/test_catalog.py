@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steel_defects.data.catalog import load_catalog, require_layout
+from steel_defects.data.catalog import load_catalog, require_layout, survey
 from steel_defects.data.rle import decode, encode
 from steel_defects.errors import DataFaults, UserError
 
@@ -289,3 +289,66 @@ def test_real_images_in_both_layouts():
     counts = [sum(c in sample.classes for sample in new.samples) for c in (1, 2, 3, 4)]
     assert counts == [5, 3, 9, 2]
     assert sum(not sample.classes for sample in new.samples) == 5
+
+
+def test_survey_tells_every_fault_and_keeps_what_is_sound(make):
+    root = make(["a.png,1,1 3", "a.png,2,9 x", "c.png,1,1 9999"])
+    (root / "train_images" / "b.png").write_bytes(b"")
+
+    found = survey(root, num_classes=2, measure=lambda image: int(image.max()), progress=False)
+
+    faults = [(fault.file, fault.row) for fault in found.faults]
+    assert faults == [("train.csv", 3), ("train.csv", 4), ("train_images/b.png", None)]
+    assert sorted(found.looks) == ["a.png", "c.png"]
+    image = cv2.imread(str(root / "train_images" / "a.png"), cv2.IMREAD_GRAYSCALE)
+    assert found.looks["a.png"].measured == image.max()
+    assert found.samples()[0].rles == {1: "1 3"}
+
+
+def test_survey_does_without_images(tmp_path):
+    (tmp_path / "train.csv").write_text(f"{HEADER}\na.jpg,1,1 3\nb.jpg,2,1 999999\n")
+
+    found = survey(tmp_path, num_classes=2, image_size=(256, 1600), progress=False)
+
+    assert [fault.row for fault in found.faults] == [3]
+    assert sorted(found.annotations.rows) == ["a.jpg", "b.jpg"]
+
+
+def test_excluded_images_and_their_faults_are_passed_over(make):
+    root = make(["a.png,1,1 3", "b.png,2,9 x", "c.png,1,5 2"])
+    (root / "train_images" / "c.png").write_bytes(b"")
+    reviewed = root / "audit.csv"
+    reviewed.write_text("ImageId,verdict\na.png,keep\nb.png,exclude\nc.png, Exclude\nb.png,\n")
+
+    catalog = load(root, exclude=reviewed)
+
+    assert [sample.image_id for sample in catalog.samples] == ["a.png"]
+    assert catalog.excluded == {"b.png", "c.png"}
+
+
+def test_a_plain_list_of_images_excludes_all_of_them(make):
+    root = make(["a.png,1,1 3"])
+    (root / "out.csv").write_text("\ufeffImageId\r\nb.png\r\nc.png\r\n")
+
+    assert [sample.image_id for sample in load(root, exclude=root / "out.csv").samples] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ImageId,verdict\nx.png,exclude\na.png,maybe\n", ["row 2: image 'x.png' is not in", "row 3: unknown verdict"]),
+        ("image\na.png\n", ["row 1: column ImageId is missing; there are: image"]),
+        ("ImageId\na.png\nb.png\nc.png\n", ["leaves out all 3 images"]),
+    ],
+)
+def test_faults_of_an_exclusion(make, text, expected):
+    root = make(["a.png,1,1 3"])
+    (root / "out.csv").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(root, exclude=root / "out.csv")
+    assert all(part in str(caught.value) for part in expected)
+
+
+def test_an_exclusion_that_is_not_there(make):
+    with pytest.raises(UserError, match=r"data\.exclude=nowhere\.csv cannot be read: No such file"):
+        load(make(["a.png,1,1 3"]), exclude="nowhere.csv")

@@ -214,6 +214,14 @@ def test_files_that_are_no_split(tmp_path, content, message):
         read_split(path, ["a.jpg"])
 
 
+def test_images_left_out_may_be_in_the_file(tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_text("ImageId,part\na,train\nb,val\nc,test\n")
+    assert read_split(path, ["a", "c"], excluded={"b"}) == ["train", "test"]
+    with pytest.raises(DataFaults, match="1 image of the split not in the data set: b"):
+        read_split(path, ["a", "c"])
+
+
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"ImageId,part\n\xff\xfe\n")
     for name in ("absent.csv", "binary.csv", "."):

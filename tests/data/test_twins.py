@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steel_defects.data.twins import LOOKALIKES, TwinPair, find_twins, group
+from steel_defects.data.twins import LOOKALIKES, TwinPair, find_twins, group, orient
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -77,6 +77,9 @@ def test_a_twin_of_any_orientation_and_quality(name, quality, size):
     pairs, _ = find([*images, encode((UPRIGHT | SIDEWAYS)[name](images[2]), quality)])
     assert [(pair.first, pair.second, pair.orientation) for pair in pairs] == [(2, 4, name)]
     assert 0.62 < pairs[0].correlation < 1
+    turned = orient(images[2], pairs[0].orientation)
+    assert turned.shape == (UPRIGHT | SIDEWAYS)[name](images[2]).shape
+    assert (turned == (UPRIGHT | SIDEWAYS)[name](images[2])).all()
 
 
 @pytest.mark.parametrize("contrast", [0.5, 3, 25])
