@@ -150,12 +150,12 @@ def test_groups_span_blocks():
 
 def test_thousands_of_thumbnails_are_compared_quickly():
     noise = np.random.default_rng(0).integers(0, 256, (3000, 32, 32), np.uint8)
-    started = time.perf_counter()
+    started = time.process_time()
     pairs = find_twins(
         noise, np.full((3000, 2), 200), [str(k) for k in range(3000)], lambda i: noise[i], progress=False
     )
     assert pairs == []
-    assert time.perf_counter() - started < 15  # a second or two where nothing else runs
+    assert time.process_time() - started < 60  # of this process alone; on pixels, each with each takes hours
 
 
 def test_group_numbers_connected_images_in_order_of_appearance():
