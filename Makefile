@@ -9,7 +9,7 @@ PARTS := $(addprefix test-,runs ends inference study others data)
 test-runs: TESTS = $(RUNS)
 test-ends: TESTS = $(ENDS)
 test-inference: TESTS = tests/inference
-test-study: TESTS = tests/study
+test-study: TESTS = tests/study tests/page
 test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS),$(wildcard tests/test_*.py))
 test-data: TESTS = tests/data tests/evaluation steel_defects
 

@@ -26,14 +26,14 @@ from steel_defects.arguments import quote, read_paths
 from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.files import write_whole
+from steel_defects.page.content import Report
+from steel_defects.page.drawing import png
+from steel_defects.page.html import write_page
+from steel_defects.page.markdown import markdown
 from steel_defects.runs import RunFolder
 from steel_defects.study.accuracy import console_sheet
 from steel_defects.study.assemble import assemble
-from steel_defects.study.charts import png
 from steel_defects.study.collect import collect
-from steel_defects.study.content import Report
-from steel_defects.study.markdown import markdown
-from steel_defects.study.page import write_page
 from steel_defects.study.records import Study
 from steel_defects.study.results import results_table
 

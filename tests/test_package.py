@@ -30,8 +30,8 @@ def test_wheel_carries_the_configuration(wheel):
         names = set(archive.namelist())
     shipped = {path.relative_to(ROOT / "conf").as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"steel_defects/conf/{name}" for name in shipped} <= names
-    templates = {path.name for path in (ROOT / "steel_defects/study/templates").iterdir()}
-    assert {f"steel_defects/study/templates/{name}" for name in templates} <= names
+    templates = {path.name for path in (ROOT / "steel_defects/page/templates").iterdir()}
+    assert {f"steel_defects/page/templates/{name}" for name in templates} <= names
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
 
 

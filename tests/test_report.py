@@ -98,7 +98,7 @@ def test_the_page_holds_everything_and_names_nothing_outside(made):
         assert name in names
     assert content.omissions == []
     assert content.gallery
-    assert {name for picture in content.gallery for name in picture.shown} == {"resnet101", "bare"}
+    assert {shown.group for picture in content.gallery for shown in picture.shown} == {"resnet101", "bare"}
 
 
 def test_commands_of_the_page_start_the_runs_again(made):

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from steel_defects.page.content import Omission, Section
 from steel_defects.paper import MIOU
 from steel_defects.sheet import Sheet
 from steel_defects.study.bootstrap import Difference, compare
 from steel_defects.study.charts import class_scores, confusions, curves, iou_by_size, iou_distributions, miou_bars
-from steel_defects.study.content import Section
-from steel_defects.study.records import Omission, Study, System
+from steel_defects.study.records import Study, System
 from steel_defects.study.statistics import Spread, class_rows, confusion, false_alarms, size_bins, test_scores
 
 _HEADLINES = ("miou", "miou_all", "jaccard", "dice", "false_alarm")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steel_defects.errors import UserError
+from steel_defects.page.content import Comparison, Omission, Picture, Report, Section
 from steel_defects.study import accuracy
 from steel_defects.study.bootstrap import Difference
-from steel_defects.study.content import Comparison, Picture, Report, Section
 from steel_defects.study.cost import cost, versions
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery, read_predicted
 from steel_defects.study.provenance import seeds, what_was_run
-from steel_defects.study.records import Omission, Run, Study
+from steel_defects.study.records import Run, Study
 from steel_defects.study.statistics import test_scores
 
 _NAMED = 5  # images that cannot be shown
@@ -48,7 +48,7 @@ def assemble(study: Study, title: str, root: Path | None, per_group: int) -> Rep
         facts=facts(study),
         sections=[section for section in sections if section],
         gallery=worst,
-        systems=[system.name for system in study.systems],
+        groups=[system.name for system in study.systems],
         classes=study.classes,
         omissions=[*study.omissions, *unpaired, *missing],
     )

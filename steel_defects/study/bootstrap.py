@@ -16,7 +16,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from steel_defects.study.records import Omission, Run, System
+from steel_defects.page.content import Omission
+from steel_defects.study.records import Run, System
 
 _DRAWN_AT_ONCE = 1_000_000  # numbers held at a time: 12 MB with the scores that they stand for
 

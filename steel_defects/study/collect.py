@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from steel_defects.errors import UserError
+from steel_defects.page.content import Omission
 from steel_defects.runs import RunFolder
 from steel_defects.study.grouping import group, of_one_data_set, repeated_seeds, without_copies
 from steel_defects.study.reading import is_training, read_run
-from steel_defects.study.records import Omission, Study
+from steel_defects.study.records import Study
 
 
 def collect(folders: Sequence[Path]) -> Study:

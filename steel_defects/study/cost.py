@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
+from steel_defects.page.content import Section
 from steel_defects.paper import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.sheet import Sheet
 from steel_defects.study.charts import speed_against_miou
-from steel_defects.study.content import Section
 from steel_defects.study.records import Run, Study, System
 from steel_defects.study.statistics import pareto, spread, test_scores
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from steel_defects.page.content import Omission
 from steel_defects.paper import PAPER
-from steel_defects.study.records import Omission, Run, System
+from steel_defects.study.records import Run, System
 
 # Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
 _ASIDE = (

@@ -10,15 +10,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from steel_defects.data.augment import resize
-from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
+from steel_defects.page.content import Comparison, Omission, Picture, Shown
+from steel_defects.page.pictures import WIDTH, labelled_picture, overlay_layer
 from steel_defects.study.choose import shown_runs, typical, worst
-from steel_defects.study.content import Comparison, Picture, Shown
-from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
 from steel_defects.study.masks import LabelledImages, PredictedMasks
-from steel_defects.study.records import Omission, Run, Study
-
-WIDTH = 640  # pixels at most: pictures are never enlarged
+from steel_defects.study.records import Run, Study
 
 
 def read_predicted(study: Study) -> tuple[dict[str, PredictedMasks], list[Omission]]:
@@ -84,28 +81,21 @@ def _picture(
     width: int,
     prefix: str,
 ) -> Picture:
-    height, full = image.shape
-    size = (max(1, round(height * width / full)), width) if full > width else (height, full)
     classes = next(iter(predicted.values())).run.classes
-    return Picture(
-        image_id=image_id,
-        size=size,
-        image=jpeg(resize_grey(image, size)),
-        truth=true_layer(shrink_mask(truth, size)),
-        classes=[name for c, name in enumerate(classes, start=1) if (truth == c).any()],
-        shown={
-            name: _shown(shrink_mask(mask, size), predicted[name].run.per_image.loc[image_id], classes, prefix)
-            for name, mask in masks.items()
-        },
-    )
+    shown = [
+        _shown(name, overlay_layer(mask, width), predicted[name].run.per_image.loc[image_id], classes, prefix)
+        for name, mask in masks.items()
+    ]
+    return labelled_picture(image_id, image, truth, classes, shown, width)
 
 
-def _shown(mask: np.ndarray, row: pd.Series, classes: Sequence[str], prefix: str) -> Shown:
+def _shown(name: str, overlay: str, row: pd.Series, classes: Sequence[str], prefix: str) -> Shown:
     iou, by_class = row[f"{prefix}iou"], {name: row[f"{prefix}iou_{name}"] for name in classes}
     return Shown(
-        overlay=predicted_layer(mask),
-        iou=None if pd.isna(iou) else float(iou),
-        class_iou={name: float(value) for name, value in by_class.items() if not pd.isna(value)},
+        group=name,
+        overlay=overlay,
+        score=None if pd.isna(iou) else float(iou),
+        class_scores={name: float(value) for name, value in by_class.items() if not pd.isna(value)},
     )
 
 

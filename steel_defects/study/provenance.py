@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from steel_defects.page.content import Section
 from steel_defects.sheet import Sheet
-from steel_defects.study.content import Section
 from steel_defects.study.grouping import differences
 from steel_defects.study.records import Run, Study
 

@@ -13,8 +13,9 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from steel_defects.errors import UserError
+from steel_defects.page.content import Omission
 from steel_defects.runs import RunFolder
-from steel_defects.study.records import Omission, Run
+from steel_defects.study.records import Run
 
 
 def is_training(config: Path) -> bool:

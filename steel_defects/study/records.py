@@ -7,23 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from steel_defects.page.content import Omission
 from steel_defects.runs import RunFolder
-
-
-@dataclass(frozen=True)
-class Omission:
-    """Something that is not reported, or not in full.
-
-    Args:
-        what: a folder, a file, a system, or a pair of systems ("A / B").
-        reason: why, and what is missing of it for that.
-    """
-
-    what: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.reason}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from steel_defects.data.dataset import StripDataset
 from steel_defects.data.images import read_grey
 from steel_defects.data.labels import mask_codes
 from steel_defects.metrics import Confusions, image_confusions
+from steel_defects.page.content import Comparison, Picture, Shown
 from steel_defects.runs import RunFolder
 from steel_defects.study.choose import typical, worst
-from steel_defects.study.content import Comparison
 from steel_defects.study.masks import LabelledImages
 from steel_defects.study.pictures import comparisons, gallery, picture, read_predicted, resized_picture
 from steel_defects.study.records import Run, Study, System
@@ -101,6 +101,10 @@ def decoded(uri: str) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))).convert(mode))
 
 
+def by_system(picture: Picture) -> dict[str, Shown]:
+    return {shown.group: shown for shown in picture.shown}
+
+
 def compared(study: Study, images: LabelledImages) -> list[Comparison]:
     found, left = comparisons(study, images, read_predicted(study)[0])
     assert left == []
@@ -114,7 +118,7 @@ def test_a_small_image_is_shown_in_its_own_pixels(study, root):
     original = read_grey(root / "train_images" / "both0.png").astype(int)
     assert np.abs(decoded(shown.image) - original).mean() < 3
     for name, shift in (("near", 1), ("far", 6)):
-        assert ((decoded(shown.shown[name].overlay)[..., 3] > 0) == (predicted_of("both0.png", shift) > 0)).all()
+        assert ((decoded(by_system(shown)[name].overlay)[..., 3] > 0) == (predicted_of("both0.png", shift) > 0)).all()
     assert (decoded(shown.truth)[..., 3] > 0)[truth_of("both0.png") == 0].sum() == 0
     assert decoded(shown.truth)[..., 3].any()
 
@@ -123,22 +127,23 @@ def test_a_small_image_is_shown_in_its_own_pixels(study, root):
 def test_all_layers_of_a_wide_image_have_the_size_it_is_shown_at(study, width, size):
     shown = picture("pits_wide.png", LabelledImages(study), read_predicted(study)[0], width)
     assert shown.size == size
-    layers = [shown.image, shown.truth, *(one.overlay for one in shown.shown.values())]
+    layers = [shown.image, shown.truth, *(one.overlay for one in shown.shown)]
     assert {decoded(layer).shape[:2] for layer in layers} == {size}
 
 
 def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(study):
     images, predicted = LabelledImages(study), read_predicted(study)[0]
     row = predicted["far"].run.per_image.loc["pits1.png"]
-    shown = picture("pits1.png", images, predicted).shown["far"]
-    assert 0 < shown.iou < 1
-    assert shown.iou == row["native_iou"]
-    assert shown.class_iou == {"pits": row["native_iou_pits"]}
+    shown = by_system(picture("pits1.png", images, predicted))["far"]
+    assert 0 < shown.score < 1
+    assert shown.score == row["native_iou"]
+    assert shown.class_scores == {"pits": row["native_iou_pits"]}
     clean = picture("clean0.png", images, predicted)
-    assert (clean.shown["far"].iou, clean.shown["far"].class_iou) == (None, {})
-    assert clean.shown["near"].class_iou == {"streaks": 0.0}
+    near, far = (by_system(clean)[name] for name in ("near", "far"))
+    assert (far.score, far.class_scores) == (None, {})
+    assert near.class_scores == {"streaks": 0.0}
     assert clean.classes == []
-    assert not decoded(clean.shown["far"].overlay)[..., 3].any()
+    assert not decoded(far.overlay)[..., 3].any()
     assert not decoded(clean.truth)[..., 3].any()
 
 
@@ -154,34 +159,34 @@ def test_a_resized_picture_is_what_the_net_saw(study, root):
     assert shown.classes == CLASSES
     for name, shift in (("near", 1), ("far", 6)):
         expected = at_net(predicted_of("both1.png", shift), NET)
-        assert ((decoded(shown.shown[name].overlay)[..., 3] > 0) == (expected > 0)).all()
+        assert ((decoded(by_system(shown)[name].overlay)[..., 3] > 0) == (expected > 0)).all()
         row = study.runs[["near", "far"].index(name)].per_image.loc["both1.png"]
-        assert shown.shown[name].iou == row["iou"] != row["native_iou"]
+        assert by_system(shown)[name].score == row["iou"] != row["native_iou"]
 
 
 def test_a_system_that_was_not_tested_on_an_image_is_not_in_its_picture(root):
     runs = [make_run(root, 1), make_run(root, 6, names=NAMES[:4])]
     study = Study([System(name, None, [run]) for name, run in zip(("all", "few"), runs, strict=True)])
     images, predicted = LabelledImages(study), read_predicted(study)[0]
-    assert list(picture(NAMES[0], images, predicted).shown) == ["all", "few"]
-    assert list(picture(NAMES[9], images, predicted).shown) == ["all"]
+    assert list(by_system(picture(NAMES[0], images, predicted))) == ["all", "few"]
+    assert list(by_system(picture(NAMES[9], images, predicted))) == ["all"]
 
 
 def test_a_system_of_another_size_is_not_in_a_resized_picture(root):
     runs = [make_run(root, 1), make_run(root, 6, net=(16, 16)), make_run(root, 3)]
     study = Study([System(name, None, [run]) for name, run in zip("abc", runs, strict=True)])
     images = LabelledImages(study)
-    assert list(resized_picture("both0.png", images, read_predicted(study)[0]).shown) == ["a", "c"]
+    assert list(by_system(resized_picture("both0.png", images, read_predicted(study)[0]))) == ["a", "c"]
     resized = compared(study, images)[-1]
     assert resized.name == "resized"
-    assert all(list(shown.shown) == ["a", "c"] for shown in resized.pictures)
+    assert all(list(by_system(shown)) == ["a", "c"] for shown in resized.pictures)
     assert "another size: b (16x16)." in resized.note
 
 
 def test_the_gallery_shows_the_worst_images_in_all_systems(study):
     found = gallery(study, LabelledImages(study), read_predicted(study)[0], 2)[0]
     assert [shown.image_id for shown in found] == worst(study, 2)
-    assert {tuple(shown.shown) for shown in found} == {("near", "far")}
+    assert {tuple(by_system(shown)) for shown in found} == {("near", "far")}
 
 
 def test_comparisons_show_typical_images_of_one_type_of_several_and_resized(study):

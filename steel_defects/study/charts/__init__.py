@@ -4,7 +4,7 @@ from steel_defects.study.charts.bars import class_scores, miou_bars
 from steel_defects.study.charts.lines import curves, iou_by_size
 from steel_defects.study.charts.panels import confusions, iou_distributions
 from steel_defects.study.charts.speed import speed_against_miou
-from steel_defects.study.charts.style import png, style, svg
+from steel_defects.study.charts.style import style
 
 __all__ = [
     "class_scores",
@@ -13,8 +13,6 @@ __all__ = [
     "iou_by_size",
     "iou_distributions",
     "miou_bars",
-    "png",
     "speed_against_miou",
     "style",
-    "svg",
 ]

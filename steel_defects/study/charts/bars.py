@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from steel_defects.study.charts.style import INK, SMALL, WIDTH, legend_below, named, spoken, style, wrapped
-from steel_defects.study.content import Chart
+from steel_defects.page.content import Chart
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, named, wrapped
+from steel_defects.study.charts.style import spoken, style
 
 
 def class_scores(

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steel_defects.study.charts.style import INK, SMALL, WIDTH, Style, legend_below, spoken, style
-from steel_defects.study.content import Chart
+from steel_defects.page.content import Chart
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below
+from steel_defects.study.charts.style import Style, spoken, style
 
 _LOSSES = {"val/loss": ("validation", {}), "train/loss": ("training", {"linestyle": "--", "linewidth": 0.9})}
 _SINGLE = {"alpha": 0.35, "linewidth": 0.7}

@@ -8,8 +8,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from steel_defects.study.charts.style import INK, SMALL, panels, spoken, style
-from steel_defects.study.content import Chart
+from steel_defects.page.content import Chart
+from steel_defects.page.drawing import INK, SMALL, panels
+from steel_defects.study.charts.style import spoken, style
 
 _BINS = np.linspace(0, 1, 21)
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
+from steel_defects.page.content import Chart
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, named, wrapped
 from steel_defects.study.charts.labels import NEAR, nearest, place_labels
-from steel_defects.study.charts.style import INK, SMALL, WIDTH, legend_below, named, style, wrapped
-from steel_defects.study.content import Chart
+from steel_defects.study.charts.style import style
 
 
 def speed_against_miou(

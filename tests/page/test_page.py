@@ -16,10 +16,9 @@ from jinja2 import PackageLoader
 from matplotlib.figure import Figure
 
 from steel_defects.errors import UserError
+from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown, Words
+from steel_defects.page.html import write_page
 from steel_defects.sheet import Sheet
-from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
-from steel_defects.study.page import write_page
-from steel_defects.study.records import Omission
 
 URI = "data:image/png;base64,iVBORw0KGgo="
 HOSTILE = """</script><script>x=1</script><img src=x onerror="y=1">'&amp;|`"""
@@ -68,9 +67,9 @@ def a_report(word: Callable[[str], str] = str, size: tuple[int, int] = (8, 32), 
         URI,
         URI,
         classes[1:],
-        {systems[0]: Shown(URI, 0.25, {classes[1]: 0.25}), systems[1]: Shown(URI, 0.0, {classes[1]: 0.0})},
+        [Shown(systems[0], URI, 0.25, {classes[1]: 0.25}), Shown(systems[1], URI, 0.0, {classes[1]: 0.0})],
     )
-    clean = Picture(word("two.jpg"), size, URI, URI, [], {systems[1]: Shown(URI, None, {})})
+    clean = Picture(word("two.jpg"), size, URI, URI, [], [Shown(systems[1], URI, None, {})])
     sheet = Sheet(word("Scores"), ["System", word("mIoU"), "Remark"], [["alpha", "0.5", word("a, b")]], left=(0, 2))
     section = Section(
         "scores",
@@ -87,7 +86,7 @@ def a_report(word: Callable[[str], str] = str, size: tuple[int, int] = (8, 32), 
         "facts": {word("Data"): word("made up")},
         "sections": [section],
         "gallery": [picture, clean],
-        "systems": systems,
+        "groups": systems,
         "classes": classes,
         "omissions": [Omission(word("runs/3"), word("failed"))],
     }
@@ -122,7 +121,7 @@ def test_a_page_that_cannot_be_written_is_an_error_of_the_user(tmp_path):
 
 
 def test_a_score_that_is_not_a_number_is_refused_and_nothing_written(tmp_path):
-    broken = Picture("x.jpg", (8, 8), URI, URI, [], {"alpha": Shown(URI, float("nan"), {})})
+    broken = Picture("x.jpg", (8, 8), URI, URI, [], [Shown("alpha", URI, float("nan"), {})])
     with pytest.raises(ValueError, match=r"JSON"):
         write_page(a_report(gallery=[broken]), tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
@@ -233,14 +232,116 @@ def test_a_comparison_shows_the_image_the_truth_and_every_system(tmp_path):
     assert [text for text in page.text("span") if text.startswith("IoU")] == ["IoU 0.250", "IoU 0.000"]
 
 
+def data_of(page: Parsed) -> dict:
+    (data,) = [json.loads(text) for a, text in page.with_text("script") if a.get("id") == "page-data"]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("classes", "score", "said"),
+    [
+        (["pit"], 0.25, "IoU 0.250"),
+        (["pit"], 0.0, "IoU 0.000"),
+        ([], 0.0, "false alarm, IoU 0.000"),
+        ([], None, "clean, as it should be"),
+    ],
+)
+def test_cards_and_panels_say_the_same_of_an_iou(tmp_path, classes, score, said):
+    picture = Picture("one.jpg", (8, 8), URI, URI, classes, [Shown("alpha", URI, score, {})])
+    section = Section("same", "Same", comparisons=[Comparison("typical", "Typical", "By a rule.", [picture])])
+    report = a_report(sections=[section], gallery=[picture])
+    page = written(report, tmp_path)
+    in_panel, in_template = (text for a, text in page.with_text("span") if a.get("class") == "score")
+    assert (in_panel, in_template) == (said, "")
+    assert [shown["verdict"] for shown in data_of(page)["pictures"][0]["shown"]] == [said]
+
+
+def test_a_verdict_of_one_s_own_takes_its_place(tmp_path):
+    shown = [Shown("alpha", URI, 0.9, {}, verdict="likely"), Shown("alpha", URI, 0.9, {}, verdict="")]
+    picture = Picture("one.jpg", (8, 8), URI, URI, [], shown)
+    section = Section("same", "Same", comparisons=[Comparison("typical", "Typical", "By a rule.", [picture])])
+    page = written(a_report(sections=[section], gallery=[picture]), tmp_path)
+    assert [text for a, text in page.with_text("span") if a.get("class") == "score"] == ["likely", ""]
+    assert [one["verdict"] for one in data_of(page)["pictures"][0]["shown"]] == ["likely", ""]
+
+
+@pytest.mark.parametrize("shown", [Shown("nobody", URI, 0.5, {}), Shown("alpha", URI, 0.5, {"rust": 0.5})])
+def test_a_card_of_no_group_or_class_of_the_report_is_refused(tmp_path, shown):
+    picture = Picture("one.jpg", (8, 8), URI, URI, ["pit"], [shown])
+    with pytest.raises(ValueError, match=r"not in list"):
+        write_page(a_report(gallery=[picture]), tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def labels(*sizes: tuple[int, int]) -> Section:
+    pictures = [Picture(f"{k}.jpg", size, URI, URI, ["pit"], caption=f"{k} pits") for k, size in enumerate(sizes)]
+    return Section("labels", "Labels", comparisons=[Comparison("pits", "Pits", "By lot.", pictures)])
+
+
+def test_labels_alone_are_one_panel_each_and_one_switch(tmp_path):
+    page = written(a_report(sections=[labels((8, 8), (8, 16), (8, 9))], gallery=[]), tmp_path)
+    figures = [a["class"] for a in page.all("figure")]
+    assert figures == ["labelled", "labelled wide", "labelled"], "strips take a row of their own"
+    images = [(a["class"], a["alt"]) for a in page.all("img")]
+    assert images == [pair for k in range(3) for pair in (("base", f"{k}.jpg: Truth"), ("layer truth", ""))]
+    assert [a["data-layer"] for a in page.all("input")] == ["truth"]
+    described = [text for a, text in page.with_text("span") if a.get("class") != "chip"]
+    assert described == ["pit", "0 pits", "pit", "1 pits", "pit", "2 pits"]
+
+
+def test_pictures_with_nothing_over_them_are_compared_where_others_have_something(tmp_path):
+    section = a_report().sections[0]
+    pictures = [*section.comparisons[0].pictures, *labels((8, 8)).comparisons[0].pictures]
+    mixed = Section("same", "Same", comparisons=[Comparison("typical", "Typical", "By a rule.", pictures)])
+    page = written(a_report(sections=[mixed], gallery=[]), tmp_path)
+    shown = [a["aria-label"] for a in page.all("div") if a.get("role") == "img"]
+    assert shown[-2:] == ["0.jpg: Image", "0.jpg: Truth"]
+    assert [a["data-layer"] for a in page.all("input")] == ["truth", "prediction"]
+    assert "0 pits" in page.text("span")
+
+
+def test_a_page_has_words_of_its_own(tmp_path):
+    own = {name: f"[{name}]{HOSTILE}" for name, value in vars(Words()).items() if isinstance(value, str)}
+    plain, page = written(a_report(), tmp_path), written(a_report(words=Words(**own)), tmp_path)
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    data = data_of(page)["words"]
+    assert data == {"classes": own["classes"], "alt": own["alt"], "lowIsWorst": True}
+    assert data_of(written(a_report(words=Words(low_is_worst=False)), tmp_path))["words"]["lowIsWorst"] is False
+    by_tag = {
+        "h2": ["facts", "gallery"],
+        "a": ["gallery"],
+        "p": ["gallery_note"],
+        "option": ["worst", "best", "by_name", "clean"],
+        "label": ["group"],
+        "legend": ["score"],
+        "input": ["truth_layer", "overlay_layer"],
+        "span": ["truth"],
+    }
+    for tag, names in by_tag.items():
+        texts = page.text(tag)
+        assert [name for name in names if own[name] not in texts] == [], tag
+    assert f"{own['score']} 0.250" in page.text("span")
+    # No word of the study's page is left: of those that a card has, the script knows only what the data say.
+    texts = [text for tag, text in page.texts if tag not in ("script", "style")]
+    default = vars(Words())
+    for name in own.keys() - {"alt", "classes", "pictures"}:
+        assert not [text for text in texts if text == default[name]], name
+
+
+def test_what_has_no_words_is_not_on_the_page(tmp_path):
+    page = written(a_report(words=Words(clean="", gallery_note="")), tmp_path)
+    assert "clean" not in [a["value"] for a in page.all("option")]
+    assert page.text("p").count("") == written(a_report(), tmp_path).text("p").count(""), "no empty paragraph"
+    assert not [text for text in page.text("p") if "IoU" in text]
+
+
 def test_the_gallery_s_data_are_those_of_the_report(tmp_path):
     page = written(a_report(lambda text: text + HOSTILE), tmp_path)
-    (data,) = [json.loads(text) for a, text in page.with_text("script") if a.get("id") == "page-data"]
-    one, two = data["pictures"]
+    one, two = data_of(page)["pictures"]
     assert [one["id"], two["id"]] == ["one.jpg" + HOSTILE, "two.jpg" + HOSTILE]
     assert (one["height"], one["width"], one["classes"]) == (8, 32, [1])
-    scores = [[(s["system"], s["iou"], s["classIou"]) for s in picture["shown"]] for picture in (one, two)]
-    assert scores == [[(0, 0.25, [None, 0.25]), (1, 0, [None, 0])], [(1, None, [None, None])]]
+    scores = [[(s["group"], s["score"], s["classScores"]) for s in picture["shown"]] for picture in (one, two)]
+    assert scores == [[(0, 0.25, [[1, 0.25, "0.250"]]), (1, 0, [[1, 0, "0.000"]])], [(1, None, [])]]
 
 
 def test_what_there_is_none_of_has_no_heading(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from steel_defects.overlay import class_colour
-from steel_defects.study.layers import jpeg, predicted_layer, shrink_mask, true_layer
+from steel_defects.page.layers import jpeg, predicted_layer, shrink_mask, true_layer
 
 
 def decoded(uri: str) -> Image.Image:

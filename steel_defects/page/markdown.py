@@ -1,4 +1,4 @@
-"""The report as Markdown: what of it can be read on GitHub, or in an editor."""
+"""The page as Markdown: what of it can be read on GitHub, or in an editor."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote
 
+from steel_defects.page.content import Report, Section
 from steel_defects.sheet import Sheet
-from steel_defects.study.content import Report, Section
 
 
-def markdown(report: Report, figures: str) -> str:
+def markdown(report: Report, figures: str, page: str = "report.html") -> str:
     """Write a report as Markdown.
 
     Args:
-        report: of which pictures of test images are left out; it says that they are on the page.
+        report: of which pictures of images are left out; it says that they are on the page.
         figures: folder of the charts' PNG files, relative to the Markdown file.
+        page: file name of the page.
     """
-    return "\n\n".join(block.strip("\n") for block in _blocks(report, figures)) + "\n"
+    return "\n\n".join(block.strip("\n") for block in _blocks(report, figures, page)) + "\n"
 
 
-def _blocks(report: Report, figures: str) -> Iterator[str]:
+def _blocks(report: Report, figures: str, page: str) -> Iterator[str]:
     yield f"# {_text(report.title)}"
     if report.findings:
         yield "\n".join(f"- {_paragraph(finding)}" for finding in report.findings)
@@ -29,16 +30,16 @@ def _blocks(report: Report, figures: str) -> Iterator[str]:
         yield "## Not reported, or not in full"
         yield "\n".join(f"- {_paragraph(str(one))}" for one in report.omissions)
     if report.facts:
-        yield "## What is compared"
+        yield f"## {_text(report.words.facts)}"
         yield "\n".join(f"- {_paragraph(label)}: {_text(text)}" for label, text in report.facts.items())
     for section in report.sections:
-        yield from _section(section, figures)
+        yield from _section(section, figures, page)
     if report.gallery:
-        yield "## Gallery"
-        yield "Test images with their true and their predicted defects, to sort and filter, are in `report.html`."
+        yield f"## {_text(report.words.gallery)}"
+        yield f"{_paragraph(report.words.pictures)}, to sort and filter, are in `{page}`."
 
 
-def _section(section: Section, figures: str) -> Iterator[str]:
+def _section(section: Section, figures: str, page: str) -> Iterator[str]:
     yield f"## {_text(section.title)}"
     yield from map(_paragraph, section.notes)
     yield from map(_table, section.sheets)
@@ -47,7 +48,7 @@ def _section(section: Section, figures: str) -> Iterator[str]:
         yield _paragraph(chart.title)
     if section.comparisons:
         titles = "; ".join(_text(comparison.title) for comparison in section.comparisons)
-        yield f"The pictures are in `report.html`: {titles}."
+        yield f"The pictures are in `{page}`: {titles}."
     if section.details:
         yield "<details>\n<summary>Details</summary>"
         yield from map(_table, section.details)

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown, Words
+from steel_defects.page.markdown import markdown
 from steel_defects.sheet import Sheet
-from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
-from steel_defects.study.markdown import markdown
-from steel_defects.study.records import Omission
 
 MARKUP = "ab1 _*`\\|<>&;[]()!~#-+.=:\n"
 
@@ -40,7 +39,7 @@ class Elements(HTMLParser):
 
 
 def a_report(note: str = "A note.", cell: str = "a|b", **changes) -> Report:
-    picture = Picture("one.jpg", (8, 8), "data:,", "data:,", [], {"alpha": Shown("data:,", None, {})})
+    picture = Picture("one.jpg", (8, 8), "data:,", "data:,", [], [Shown("alpha", "data:,", None, {})])
     sections = [
         Section(
             "scores",
@@ -58,7 +57,7 @@ def a_report(note: str = "A note.", cell: str = "a|b", **changes) -> Report:
         "facts": {"Data": "made up"},
         "sections": sections,
         "gallery": [picture],
-        "systems": ["alpha"],
+        "groups": ["alpha"],
         "classes": ["pit"],
         "omissions": [Omission("runs/a_b_c", "failed")],
     }
@@ -78,6 +77,16 @@ def test_all_but_the_pictures_is_there_in_order():
     assert "Curves over the epochs" in read.of("p")
     assert read.of("code")[0] == "report.html: Typical images."
     assert "data:" not in markdown(a_report(), "figures").lower().replace("data: made up", "")
+
+
+def test_it_names_the_page_and_has_the_page_s_words():
+    words = Words(facts="What was *read*", gallery="Findings <1>", pictures="Images whose labels look wrong")
+    source = markdown(a_report(words=words), "figures", "audit.html")
+    read = Elements(source)
+    assert read.of("h2")[1:] == ["What was *read*", "Scores", "Findings <1>"]
+    assert read.of("code") == ["audit.html: Typical images.", "audit.html."]
+    assert "Images whose labels look wrong, to sort and filter, are in " in read.of("p")
+    assert "report.html" not in source
 
 
 def test_numbers_stay_as_they_are_in_the_source():

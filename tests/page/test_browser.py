@@ -5,39 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from steel_defects.overlay import class_colour
+from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown
+from steel_defects.page.html import write_page
 from steel_defects.sheet import Sheet
-from steel_defects.study.content import Chart, Comparison, Picture, Report, Section, Shown
-from steel_defects.study.page import write_page
-from steel_defects.study.records import Omission
 
-ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = """</script><img src=x onerror="document.title='broken'">'&amp; .jpg"""
 CLASSES, SYSTEMS = ["pit", "scratch", "patch"], ["alpha", "beta <b>", "gamma"]
 STEP = 24  # cards that come at a time
@@ -65,11 +48,11 @@ TRUTH, PREDICTION = layer(slice(0, 40), class_colour(1)), layer(slice(120, 160),
 def a_picture(k: int, rng: np.random.Generator) -> Picture:
     """Every fourth one is clean; what is predicted is drawn by lot."""
     true = [name for name in CLASSES if k % 4 and rng.random() < 0.5] or ([CLASSES[k % 3]] if k % 4 else [])
-    shown = {}
+    shown = []
     for system in SYSTEMS[: 2 if k == 5 else 3]:  # one picture lacks a system
         ious = {name: float(rng.choice([0, 1, rng.random()])) for name in true}
         ious |= {name: 0.0 for name in CLASSES if name not in true and rng.random() < 0.2}
-        shown[system] = Shown(PREDICTION, float(np.mean(list(ious.values()))) if ious else None, ious)
+        shown.append(Shown(system, PREDICTION, float(np.mean(list(ious.values()))) if ious else None, ious))
     return Picture(HOSTILE if k == 6 else f"{(k * 37) % 100:02d}_strip.jpg", SIZE, IMAGE, TRUTH, true, shown)
 
 
@@ -92,12 +75,12 @@ def expected(report: Report, sort="worst first", of="all", system="all", least=0
     """(image, system) of the cards that should be there, in their order."""
     cards = []
     for picture in report.gallery:
-        for rank, name in enumerate(SYSTEMS):
-            if name not in picture.shown or system not in ("all", name) or text.lower() not in picture.image_id.lower():
+        for shown in picture.shown:
+            rank, name = SYSTEMS.index(shown.group), shown.group
+            if system not in ("all", name) or text.lower() not in picture.image_id.lower():
                 continue
-            shown = picture.shown[name]
-            iou = shown.class_iou.get(of) if of in CLASSES else shown.iou
-            if of in CLASSES and of not in {*picture.classes, *shown.class_iou}:
+            iou = shown.class_scores.get(of) if of in CLASSES else shown.score
+            if of in CLASSES and of not in {*picture.classes, *shown.class_scores}:
                 continue
             if "clean" in of and picture.classes:
                 continue
@@ -108,43 +91,6 @@ def expected(report: Report, sort="worst first", of="all", system="all", least=0
     return [(image, name) for _, image, _, name in sorted(cards)]
 
 
-@pytest.fixture(scope="session")
-def programs() -> list[str]:
-    """Paths of Chromium and its driver; root on Debian gets them installed."""
-    names = ["chromium", "chromedriver"]
-    if not all(map(shutil.which, names)) and shutil.which("apt-get") and os.geteuid() == 0:
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "chromium", "chromium-driver"]):
-            try:
-                subprocess.run(
-                    ["apt-get", "-qq", *command], env=environment, timeout=300, check=True, capture_output=True
-                )
-            except (subprocess.SubprocessError, OSError) as error:
-                pytest.skip(f"Chromium is missing and cannot be installed: {error}")
-    missing = [name for name in names if not shutil.which(name)]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)} not found")
-    return [shutil.which(name) for name in names]
-
-
-@pytest.fixture(scope="module")
-def driver(programs, tmp_path_factory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location, chromedriver = programs
-    for argument in [*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1280,900"]:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(chromedriver))
-    yield driver
-    driver.quit()
-
-
-def requests(driver: webdriver.Chrome) -> list[str]:
-    """Addresses that were asked for since the last call."""
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-
-
 @pytest.fixture(scope="module")
 def address(report, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -153,22 +99,15 @@ def address(report, tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def page(driver, address) -> Iterator[webdriver.Chrome]:
-    """The page, just opened; whatever a test does with it, nothing may be logged or asked for."""
-    driver.get("about:blank")
-    driver.get_log("browser"), requests(driver)
-    driver.get(address)
-    yield driver
-    assert driver.get_log("browser") == []
-    asked = requests(driver)
-    assert asked[0] == address
-    assert all(url.startswith("data:") for url in asked[1:])
+def page(visit, address) -> webdriver.Chrome:
+    """The page, just opened."""
+    return visit(address)
 
 
 def cards(page) -> list[tuple[str, str]]:
     """(image, system) of the cards that are there, in their order."""
     script = """return [...document.querySelectorAll(".card")].map(
-        (card) => [".image-id", ".system"].map((part) => card.querySelector(part).textContent))"""
+        (card) => [".image-id", ".group"].map((part) => card.querySelector(part).textContent))"""
     return [tuple(card) for card in page.execute_script(script)]
 
 
@@ -225,7 +164,7 @@ def test_cards_are_sorted(page, report, sort, of):
     ids=str,
 )
 def test_filters_leave_exactly_what_was_asked_for(page, report, by):
-    names = {"of": "class"}
+    names = {"of": "class", "system": "group"}
     choose(page, **{names.get(key, key): str(value) for key, value in by.items()})
     wanted = expected(report, **by)
     if len(wanted) > STEP:
@@ -239,17 +178,17 @@ def test_filters_leave_something_to_see(report):
     some = [{"of": "pit"}, {"of": "clean images (false alarms)"}, {"least": 0.25, "most": 0.75}, {"most": 0.0}]
     counts = [len(expected(report, **by)) for by in [*some, {"text": "</script>"}, {"of": "patch", "most": 0.5}]]
     assert all(0 < n < 71 for n in counts)
-    clean = [shown.iou for picture in report.gallery if not picture.classes for shown in picture.shown.values()]
+    clean = [shown.score for picture in report.gallery if not picture.classes for shown in picture.shown]
     assert {None, 0.0} == set(clean)
 
 
 def test_a_card_says_whose_it_is_and_how_good(page, report):
-    choose(page, text=report.gallery[1].image_id, system="alpha")
+    choose(page, text=report.gallery[1].image_id, group="alpha")
     picture = report.gallery[1]
-    shown = picture.shown["alpha"]
+    shown = picture.shown[0]
     card = page.find_element(By.CLASS_NAME, "card")
-    lines = [picture.image_id, f"IoU {shown.iou:.3f}", "alpha"]
-    lines += [f"{name} {shown.class_iou[name]:.3f}" for name in CLASSES if name in shown.class_iou]
+    lines = [picture.image_id, f"IoU {shown.score:.3f}", "alpha"]
+    lines += [f"{name} {shown.class_scores[name]:.3f}" for name in CLASSES if name in shown.class_scores]
     assert card.text.split("\n") == [*lines, f"Truth: {', '.join(picture.classes)}"]
 
 
@@ -363,7 +302,7 @@ def test_all_works_by_keyboard(page, report):
     assert cards(page) == expected(report, "best first")[:STEP]
     tab_to(page, "#page-class")
     press(page, Keys.ARROW_DOWN)
-    tab_to(page, "#page-system")
+    tab_to(page, "#page-group")
     press(page, Keys.ARROW_DOWN)
     tab_to(page, "#page-least")
     press(page, "0.1")
@@ -372,7 +311,7 @@ def test_all_works_by_keyboard(page, report):
     wanted = expected(report, "best first", "pit", "alpha", least=0.1, text="strip")
     assert wanted
     assert cards(page) == wanted
-    choose(page, text="", least="0", system="all", **{"class": "all"})
+    choose(page, text="", least="0", group="all", **{"class": "all"})
     tab_to(page, "#page-more")
     press(page, Keys.ENTER)
     assert cards(page) == expected(report, "best first")[: 2 * STEP]

@@ -18,7 +18,7 @@
 
   const data = document.getElementById("page-data");
   if (!data) return;
-  const { systems, classes, colours, pictures } = JSON.parse(data.textContent);
+  const { groups, classes, colours, words, pictures } = JSON.parse(data.textContent);
   const all = pictures.flatMap((picture) => picture.shown.map((shown) => ({ picture, ...shown })));
 
   const STEP = 24;
@@ -30,7 +30,8 @@
   let chosen = [];
 
   const isClass = () => !["all", "clean"].includes(choice.class.value);
-  const score = (one) => (isClass() ? one.classIou[Number(choice.class.value)] : one.iou);
+  const classScore = (one) => one.classScores.find(([c]) => c === Number(choice.class.value))?.[1] ?? null;
+  const score = (one) => (isClass() ? classScore(one) : one.score);
 
   function ofClass(one) {
     if (choice.class.value === "all") return true;
@@ -41,19 +42,19 @@
   function inRange(one) {
     const least = choice.least.value === "" ? 0 : choice.least.valueAsNumber;
     const most = choice.most.value === "" ? 1 : choice.most.valueAsNumber;
-    const iou = score(one);
-    return iou === null ? least <= 0 && most >= 1 : least <= iou && iou <= most;
+    const value = score(one);
+    return value === null ? least <= 0 && most >= 1 : least <= value && value <= most;
   }
 
   function matches(one) {
     const text = choice.text.value.trim().toLowerCase();
-    const ofSystem = choice.system.value === "all" || one.system === Number(choice.system.value);
-    return ofSystem && ofClass(one) && inRange(one) && one.picture.id.toLowerCase().includes(text);
+    const ofGroup = choice.group.value === "all" || one.group === Number(choice.group.value);
+    return ofGroup && ofClass(one) && inRange(one) && one.picture.id.toLowerCase().includes(text);
   }
 
   function byName(a, b) {
     if (a.picture.id !== b.picture.id) return a.picture.id < b.picture.id ? -1 : 1;
-    return a.system - b.system;
+    return a.group - b.group;
   }
 
   function inOrder(a, b) {
@@ -61,21 +62,21 @@
     const [first, second] = [score(a), score(b)];
     if (first === second) return byName(a, b);
     if (first === null || second === null) return first === null ? 1 : -1;
-    return choice.sort.value === "worst" ? first - second : second - first;
+    return (choice.sort.value === "worst") === words.lowIsWorst ? first - second : second - first;
   }
 
-  function classIou(c, iou) {
+  function classItem([c, , text]) {
     const item = document.createElement("li");
     const chip = document.createElement("span");
     chip.className = "chip";
     chip.style.background = colours[c];
-    item.append(chip, `${classes[c]} ${iou.toFixed(3)}`);
+    item.append(chip, `${classes[c]} ${text}`);
     return item;
   }
 
-  function verdict({ iou, picture }) {
-    if (iou === null) return "clean, as it should be";
-    return picture.classes.length ? `IoU ${iou.toFixed(3)}` : `false alarm, IoU ${iou.toFixed(3)}`;
+  function fill(element, content) {
+    if (content.length) element.append(...content);
+    else element.remove();
   }
 
   function card(one) {
@@ -84,15 +85,17 @@
     const part = (selector) => item.querySelector(selector);
     part(".layers").style.aspectRatio = `${picture.width} / ${picture.height}`;
     part(".base").src = picture.image;
-    part(".base").alt = `${picture.id}, with the true defects and those predicted by ${systems[one.system]}`;
+    const names = { "{id}": picture.id, "{group}": groups[one.group] };
+    part(".base").alt = words.alt.replace(/\{id\}|\{group\}/g, (place) => names[place]);
     part(".truth").src = picture.truth;
     part(".prediction").src = one.overlay;
     part(".image-id").textContent = picture.id;
-    part(".score").textContent = verdict(one);
-    part(".system").textContent = systems[one.system];
-    one.classIou.forEach((iou, c) => iou === null || part(".class-ious").append(classIou(c, iou)));
-    if (!part(".class-ious").children.length) part(".class-ious").remove();
-    part(".true-classes").textContent = `Truth: ${picture.classes.map((c) => classes[c]).join(", ") || "no defect"}`;
+    part(".score").textContent = one.verdict;
+    part(".group").textContent = groups[one.group];
+    fill(part(".remark"), one.note ? [one.note] : []);
+    fill(part(".class-scores"), one.classScores.map(classItem));
+    const truth = `${words.classes}${picture.classes.map((c) => classes[c]).join(", ") || "no defect"}`;
+    part(".true-classes").textContent = [truth, picture.caption].filter(Boolean).join(" · ");
     return item;
   }
 
