@@ -1,0 +1,1 @@
+"""Which labels look wrong, judged by nets that have not seen them."""

@@ -1,0 +1,82 @@
+"""Labels spoiled on purpose, so that an audit can be measured: which of the spoiled ones does it find?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from steel_defects.data.catalog import Sample
+from steel_defects.data.labels import mask_codes
+
+KINDS = ("removed", "swapped", "shifted")
+SHIFT = 20  # pixels
+
+
+def spoil(
+    samples: Sequence[Sample], share: float, num_classes: int, seed: int = 0
+) -> tuple[list[Sample], dict[str, str]]:
+    """Spoil the labels of some images, a third of them in each way.
+
+    Of an image that is drawn, one class is spoiled: its label is removed, given to another class that the image does
+    not have, or moved by `SHIFT` pixels in any direction (what leaves the image is lost; what would cover the label of
+    another class yields to it).
+
+    Args:
+        samples: of a data set.
+        share: of the images with a defect that are spoiled, 0 to 1; their number is rounded.
+        num_classes: of the data set.
+        seed: of which images, which class of each, and how.
+
+    Returns:
+        The samples, in the order given; and the way in which each of the spoiled ones was, by image id, one of `KINDS`.
+        Where an image is too small to be shifted in, or has all classes, another one is spoiled in its place.
+    """
+    rng = np.random.default_rng(seed)
+    defective = [i for i, sample in enumerate(samples) if sample.classes]
+    wanted = round(share * len(defective))
+    spoiled, ways = list(samples), {}
+    for i in rng.permutation(defective).tolist():
+        if len(ways) == wanted:
+            break
+        way = KINDS[len(ways) % len(KINDS)]
+        sample = samples[i]
+        c = int(rng.choice(sample.classes))
+        if way == "removed":
+            changed = {k: code for k, code in sample.rles.items() if k != c}
+        elif way == "swapped":
+            others = [k for k in range(1, num_classes + 1) if k not in sample.classes]
+            if not others:
+                continue
+            changed = {k: code for k, code in sample.rles.items() if k != c} | {int(rng.choice(others)): sample.rles[c]}
+        else:
+            moved = _shifted(sample.mask(), c, rng)
+            if moved is None:
+                continue
+            changed = mask_codes(moved)
+        spoiled[i] = replace(sample, rles=dict(sorted(changed.items())))
+        ways[sample.image_id] = way
+    return spoiled, ways
+
+
+def _shifted(mask: np.ndarray, c: int, rng: np.random.Generator) -> np.ndarray | None:
+    """The mask with class c moved in a random direction; None where a few of these leave nothing of it in the image."""
+    own, rest = mask == c, np.where(mask == c, 0, mask)
+    for angle in rng.uniform(0, 2 * np.pi, 8):
+        moved = shift(own, round(SHIFT * np.sin(angle)), round(SHIFT * np.cos(angle))) & (rest == 0)
+        if moved.any():
+            return np.where(moved, c, rest).astype(np.uint8)
+    return None
+
+
+def shift(inside: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A mask [H, W] moved by so many pixels, up and left where negative; what comes in is empty."""
+    moved = np.zeros_like(inside)
+    height, width = inside.shape
+    if abs(down) >= height or abs(right) >= width:
+        return moved
+    to = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+    source = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
+    moved[to] = inside[source]
+    return moved
