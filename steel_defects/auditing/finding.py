@@ -91,11 +91,10 @@ def table(findings: Sequence[Finding], classes: Sequence[str]) -> pd.DataFrame:
     rows = []
     for f in findings:
         rank = ranks.setdefault(f.image_id, len(ranks) + 1)
-        rows.append(
-            [rank, f.image_id, "", round(f.score, 4), f.kind, f.reason]
-            + [names[f.class_id], f.class_id or None, names[f.suggested_id], f.suggested_id or None]
-            + [round(f.confidence, 4), f.marked_px, f.suggested_px, f.fold, f.marked, f.suggested]
-        )
+        said = [rank, f.image_id, "", round(f.score, 4), f.kind, f.reason]
+        sides = [names[f.class_id], f.class_id or None, names[f.suggested_id], f.suggested_id or None]
+        sizes = [round(f.confidence, 4), f.marked_px, f.suggested_px]
+        rows.append([*said, *sides, *sizes, f.fold, f.marked, f.suggested])
     found = pd.DataFrame(rows, columns=COLUMNS)
     for column in ("class_id", "suggested_class_id", "fold"):
         found[column] = found[column].astype("Int64")

@@ -95,8 +95,14 @@ class Survey:
         ]
 
 
-def require_layout(root: Path, csv: str = "train.csv", image_dir: str = "train_images") -> None:
+def require_layout(
+    root: Path, csv: str = "train.csv", image_dir: str = "train_images", without_images: bool = False
+) -> None:
     """Check that a data root has its label file and its folder of images.
+
+    Args:
+        root, csv, image_dir: as for `load_catalog`.
+        without_images: do without the folder.
 
     Raises:
         UserError: naming what is missing, the layout expected, and how to get the data.
@@ -106,7 +112,7 @@ def require_layout(root: Path, csv: str = "train.csv", image_dir: str = "train_i
         missing = f"the data root {root} does not exist" if not root.exists() else f"{root} is not a folder"
     else:
         lacking = [] if (root / csv).is_file() else [f"the label file {csv}"]
-        lacking += [] if (root / image_dir).is_dir() else [f"the folder {image_dir}/"]
+        lacking += [] if without_images or (root / image_dir).is_dir() else [f"the folder {image_dir}/"]
         if not lacking:
             return
         missing = f"the data root {root} lacks {' and '.join(lacking)}"

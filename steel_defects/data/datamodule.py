@@ -64,10 +64,10 @@ class StripDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_size(size)
-        if image_size is not None and not _is_pair(image_size):
+        check_size(size)
+        if image_size is not None and not is_pair(image_size):
             raise UserError(f"data.image_size={image_size}: [height, width] in pixels, or null for any")
-        _check_names(classes)
+        check_names(classes)
         self.root = Path(root).expanduser()
         self.classes = list(classes)
         self.name, self.csv, self.image_dir = name, csv, image_dir
@@ -192,16 +192,19 @@ def _start_method() -> str | None:
     return "fork" if sys.platform == "linux" else "spawn"
 
 
-def _check_size(size: Sequence[int]) -> None:
-    if not _is_pair(size) or any(side % 16 for side in size):
+def check_size(size: Sequence[int]) -> None:
+    """Refuse a size of the net's input, `data.size`, that is none."""
+    if not is_pair(size) or any(side % 16 for side in size):
         raise UserError(f"data.size={size}: [height, width] in pixels, multiples of 16 (the net's output stride)")
 
 
-def _is_pair(size: object) -> bool:
+def is_pair(size: object) -> bool:
+    """Whether it is [height, width] in pixels."""
     return isinstance(size, Sequence) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
 
 
-def _check_names(classes: Sequence[str]) -> None:
+def check_names(classes: Sequence[str]) -> None:
+    """Refuse names of classes, `data.classes`, that are none."""
     names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
         raise UserError(f"data.classes={classes}: a list with one name for each class, all different, without slashes")

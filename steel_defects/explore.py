@@ -1,0 +1,190 @@
+"""Look at a data set before anything is trained on it: what is in the labels, which images are twins, what is wrong.
+
+    python -m steel_defects.explore                                        Severstal, in data/severstal
+    python -m steel_defects.explore data.root=/data/steel                  the same, elsewhere
+    python -m steel_defects.explore data.root=/data/steel data.classes=[rust,dent] data.image_size=null
+    python -m steel_defects.explore data.size=[256,800]                    what is left of small defects at that size
+    python -m steel_defects.explore data.exclude=audit.csv                 without the images that a review left out
+    python -m steel_defects.explore data=synthetic                         nothing to download
+
+No net, no GPU; faults in the data do not stop it, and where the folder of the images is missing it tells what the
+labels alone can. Writes explore.html (one file, opens without a network), explore.md with figures/, and the tables
+images.csv (a row an image), regions.csv (a row for each class of an image), segments.csv (a row a connected segment),
+twins.csv (a row a pair) and faults.csv (all that training would stop at).
+"""
+
+from __future__ import annotations
+
+import steel_defects.needs_train  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from steel_defects import CONF_DIR
+from steel_defects.arguments import DATA_PATHS, quote
+from steel_defects.console import stop
+from steel_defects.data.annotations import read_annotations
+from steel_defects.data.catalog import list_images, require_layout
+from steel_defects.data.datamodule import check_names, check_size, is_pair
+from steel_defects.data.exclude import read_excluded
+from steel_defects.data.synthetic import write_synthetic
+from steel_defects.errors import DataFaults, UserError
+from steel_defects.exploration.assemble import assemble
+from steel_defects.exploration.collect import Exploration, collect
+from steel_defects.exploration.sheets import class_sheet, plural
+from steel_defects.files import write_whole
+from steel_defects.page.content import Report
+from steel_defects.page.drawing import png
+from steel_defects.page.html import write_page
+from steel_defects.page.markdown import markdown
+from steel_defects.runs import RunFolder, write_faults
+
+log = logging.getLogger(__name__)
+
+TABLES = ("images", "regions", "segments", "twins", "faults")
+_LAYOUTS = {
+    "defect_rows": "ImageId,ClassId,EncodedPixels (a row for each defect class of an image)",
+    "all_rows": "ImageId_ClassId,EncodedPixels (a row for each class, empty where there is no defect)",
+}
+
+
+@hydra.main(config_path=CONF_DIR, config_name="explore", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    folder = RunFolder(HydraConfig.get().runtime.output_dir)
+    try:
+        try:
+            settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        explore(settings, folder.path)
+    except UserError as error:
+        if isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
+
+
+def explore(settings: Mapping, folder: Path) -> Report:
+    """Look at a data set, and write the page and its tables.
+
+    Args:
+        settings: conf/explore.yaml, composed, as plain values.
+        folder: to write into.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        UserError: where there is nothing to look at, or a setting makes no sense.
+    """
+    check(settings)
+    if RunFolder(folder).summary.exists():
+        raise UserError(f"{folder} holds a run; name another folder for the exploration with hydra.run.dir")
+    data = settings["data"]
+    root = Path(data["root"]).expanduser()
+    if data.get("synthetic") is not None:
+        write_synthetic(root, **data["synthetic"])
+    require_layout(root, data["csv"], data["image_dir"], without_images=True)
+    excluded = left_out(root, data)
+    found = collect(
+        root,
+        csv=data["csv"],
+        image_dir=data["image_dir"],
+        classes=data["classes"],
+        image_size=data["image_size"],
+        size=tuple(data["size"]),
+        exclude=excluded,
+        twins=settings["twins"],
+    )
+    facts = {
+        "Data": data["name"],
+        "Root": str(root),
+        "Labels": f"{data['csv']}, in the layout {_LAYOUTS[found.survey.annotations.layout]}",
+        **({"Left out": f"{plural(len(excluded), 'image')}, by {data['exclude']}"} if data["exclude"] else {}),
+    }
+    content = assemble(found, settings["title"], facts, settings["sheet"], settings["twins"])
+    size = write(content, found, folder)
+    show(content, found, folder, size)
+    return content
+
+
+def check(settings: Mapping) -> None:
+    """Refuse, all at once, settings that make no sense."""
+    data, wrong = settings["data"], []
+
+    def attempt(refuse: Callable, value: object) -> None:
+        try:
+            refuse(value)
+        except UserError as error:
+            wrong.append(str(error))
+
+    attempt(check_size, data["size"])
+    attempt(check_names, data["classes"])
+    if data["image_size"] is not None and not is_pair(data["image_size"]):
+        wrong.append(f"data.image_size={data['image_size']}: [height, width] in pixels, or null for any")
+    wrong += [
+        f"data.{key}={data[key]}: a path"
+        for key in ("root", "csv", "image_dir", "exclude")
+        if not (isinstance(data[key], str) and data[key]) and not (key == "exclude" and data[key] is None)
+    ]
+    if not isinstance(settings["title"], str) or not settings["title"].strip():
+        wrong.append(f"title={settings['title']}: a text")
+    if not isinstance(settings["sheet"], int) or isinstance(settings["sheet"], bool) or settings["sheet"] < 0:
+        wrong.append(f"sheet={settings['sheet']}: a whole number, 0 or more")
+    if not isinstance(settings["twins"], bool):
+        wrong.append(f"twins={settings['twins']}: true or false")
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def left_out(root: Path, data: Mapping) -> frozenset[str]:
+    """Ids of the images that `data.exclude` leaves out.
+
+    Raises:
+        UserError: where it is at fault, or leaves nothing.
+    """
+    if not data["exclude"]:
+        return frozenset()
+    images = list_images(root / data["image_dir"])
+    if not (root / data["image_dir"]).is_dir():
+        images = read_annotations(root / data["csv"], len(data["classes"]))[0].lines
+    excluded = read_excluded(Path(data["exclude"]), images)
+    if images and len(excluded) == len(images):
+        raise UserError(f"data.exclude={data['exclude']} leaves out all {len(images)} images")
+    return excluded
+
+
+def write(content: Report, found: Exploration, folder: Path) -> int:
+    """Write explore.html, explore.md, figures/ and the tables; returns the page's size in bytes."""
+    for chart in (chart for section in content.sections for chart in section.charts):
+        write_whole(folder / "figures" / f"{chart.name}.png", png(chart.figure))
+    for name in TABLES:
+        text = getattr(found, name).to_csv(index=False)
+        write_whole(folder / f"{name}.csv", text.encode("utf-8", "replace"))
+    write_whole(folder / "explore.md", markdown(content, "figures", "explore.html").encode("utf-8", "replace"))
+    return write_page(content, folder / "explore.html")
+
+
+def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
+    """Print the classes, the findings, what is left out, and where the page is."""
+    console = Console(soft_wrap=True)
+    console.print(class_sheet(found).rich())
+    for line in content.findings:
+        console.print(line, markup=False, highlight=False)
+    for one in content.omissions:
+        log.warning("Not reported, or not in full: %s", one)
+    if len(found.faults):
+        log.warning("Faults are listed in %s, and on the page", folder / "faults.csv")
+    log.info("%s: %.1f MB, opens in any browser; tables and explore.md beside it", folder / "explore.html", size / 1e6)
+
+
+if __name__ == "__main__":
+    quote(("title", *DATA_PATHS))
+    main()
