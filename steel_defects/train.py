@@ -120,13 +120,14 @@ def own_gpu(settings: dict, sweep: Path | None) -> Iterator[None]:
         yield
 
 
-def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
+def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool = False) -> dict:
     """Train and test one net.
 
     Args:
         settings: conf/train.yaml, composed, as plain values.
         run: where to write; a `last.ckpt` in it is gone on from.
         sweep: name of the sweep this run belongs to.
+        quiet: neither announce the run nor print its scores.
 
     Returns:
         What `summary.json` holds.
@@ -160,7 +161,8 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         module.net = convert_sync_batchnorm(module.net)
     if settings["trainer"]["channels_last"]:
         module.net.to(memory_format=torch.channels_last)
-    announce(settings, data, module, trainer, run)
+    if not quiet:
+        announce(settings, data, module, trainer, run)
     with contextlib.ExitStack() as stack:
         if settings["logger"]["kind"] == "wandb" and rank_zero_only.rank == 0:
             options = settings["logger"]
@@ -182,7 +184,8 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None) -> dict:
         if settings["figures"]:
             draw_figures(run, data, module, rows)
         run.write_summary(summary)
-        show(summary, run)
+        if not quiet:
+            show(summary, run)
     return summary
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import mask_codes
+from steel_defects.files import write_whole
 
 KINDS = ("removed", "swapped", "shifted")
 SHIFT = 20  # pixels
@@ -80,3 +84,16 @@ def shift(inside: np.ndarray, down: int, right: int) -> np.ndarray:
     source = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
     moved[to] = inside[source]
     return moved
+
+
+def write_labels(path: Path, samples: Sequence[Sample]) -> None:
+    """Write the labels of samples as a `train.csv` with a row a defect class.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["ImageId", "ClassId", "EncodedPixels"])
+    writer.writerows([sample.image_id, c, code] for sample in samples for c, code in sample.rles.items())
+    write_whole(path, text.getvalue().encode())

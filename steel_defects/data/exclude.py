@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection
+from itertools import zip_longest
 from pathlib import Path
 
+from steel_defects.data.label_table import TableError, read_lines, read_records
 from steel_defects.errors import DataFaults, Fault, UserError
 
 VERDICTS = ("keep", "accept", "exclude")  # of a reviewer, on what an audit has found; empty: not looked at
@@ -28,22 +29,23 @@ def read_excluded(path: Path, image_ids: Collection[str]) -> frozenset[str]:
     """
     way_out = "Mend the file, or set data.exclude to null to leave nothing out."
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.exclude={path} cannot be read: {reason}") from error
+        records = read_records(read_lines(Path(path).expanduser(), "data.exclude names a CSV with a column ImageId"))
+        _, _, header = next(records, (1, 1, []))
+    except TableError as error:
+        raise UserError(f"data.exclude={path} {error}") from error
+    columns = [] if isinstance(header, TableError) else [name.strip() for name in header]
     if "ImageId" not in columns:
         message = f"column ImageId is missing; there are: {', '.join(columns)}"
         raise DataFaults([Fault(str(path), message, 1)], way_out)
 
     faults, excluded = [], set()
-    for line, row in rows:
-        image_id = (row["ImageId"] or "").strip()
-        verdict = (row["verdict"] or "").strip().lower() if "verdict" in columns else "exclude"
+    for line, _, cells in records:
+        if isinstance(cells, TableError):
+            faults.append(Fault(str(path), str(cells), line))
+            continue
+        row = dict(zip_longest(columns, cells[: len(columns)], fillvalue=""))
+        image_id = row["ImageId"].strip()
+        verdict = row["verdict"].strip().lower() if "verdict" in row else "exclude"
         if verdict not in ("", *VERDICTS):
             faults.append(Fault(str(path), f"unknown verdict {verdict!r}: it takes {', '.join(VERDICTS)}", line))
         elif verdict == "exclude" and image_id not in image_ids:

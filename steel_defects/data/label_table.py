@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,7 @@ class Row:
 
     Args:
         line: line number in the file, the header being line 1.
+        last: the last line of the row: another one where a quoted cell spans lines.
         cells: as they stand in the file.
         image: a plain file name.
         class_id: a class within range.
@@ -42,6 +44,7 @@ class Row:
     """
 
     line: int
+    last: int
     cells: list[str]
     image: str
     class_id: int
@@ -64,12 +67,14 @@ class Table:
         layout: `defect_rows` has image and class in columns of their own, `all_rows` joins them.
         header: names of the columns, as they stand in the file.
         columns: name -> index, of the columns that the layout asks for.
+        lines: of the file, with their ends and a byte order mark: put together, they are the file.
         rows: every row, or what is wrong with it, read from the text while they are asked for.
     """
 
     layout: Layout
     header: list[str]
     columns: dict[str, int]
+    lines: list[str]
     rows: Iterator[Row | Fault]
 
 
@@ -85,18 +90,19 @@ def read_table(csv_path: Path, classes: range, classes_from: str, known_layouts:
     Raises:
         TableError: where the file cannot be read, or its header is none of a table.
     """
-    records = _records(_read_text(Path(csv_path), known_layouts))
+    lines = read_lines(Path(csv_path), known_layouts)
+    records = read_records(lines)
     header = next(records, None)
     if header is None:
         raise TableError(f"is empty; {known_layouts}")
-    names = header[1]
+    names = header[2]
     if isinstance(names, TableError):
         raise names
     layout, columns = _read_header([name.strip() for name in names], known_layouts)
 
     def rows() -> Iterator[Row | Fault]:
         first_lines: dict[tuple[str, int], int] = {}
-        for line, cells in records:
+        for line, last, cells in records:
             try:
                 if isinstance(cells, TableError):
                     raise cells
@@ -105,37 +111,51 @@ def read_table(csv_path: Path, classes: range, classes_from: str, known_layouts:
                 yield Fault(Path(csv_path).name, str(error), line)
                 continue
             first = first_lines.setdefault((image, class_id), line)
-            yield Row(line, cells, image, class_id, cells[columns["EncodedPixels"]].strip(), first)
+            yield Row(line, last, cells, image, class_id, cells[columns["EncodedPixels"]].strip(), first)
 
-    return Table(layout, names, columns, rows())
+    return Table(layout, names, columns, lines, rows())
 
 
-def _read_text(path: Path, known_layouts: str) -> str:
+def read_lines(path: Path, expected: str) -> list[str]:
+    """Read a file as UTF-8 text and keep its line ends and its byte order mark.
+
+    Args:
+        path: the file.
+        expected: what should be there, for the message where nothing is.
+
+    Raises:
+        TableError: where the file cannot be read.
+    """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return list(io.StringIO(path.read_bytes().decode(), newline=""))
     except FileNotFoundError:
-        raise TableError(f"does not exist; {known_layouts}") from None
+        raise TableError(f"does not exist; {expected}") from None
     except OSError as error:
         raise TableError(f"cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError as error:
         raise TableError(f"is not UTF-8 text (byte {error.start + 1}); save it as CSV in UTF-8") from None
 
 
-def _records(text: str) -> Iterator[tuple[int, list[str] | TableError]]:
-    """Line number and cells of every record that is not blank. A quoted cell may span lines: the first one counts."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def read_records(lines: Sequence[str]) -> Iterator[tuple[int, int, list[str] | TableError]]:
+    """First line, last line and cells of every record that is not blank, or what is wrong with it.
+
+    Args:
+        lines: as `read_lines` returns them. A quoted cell may span several.
+    """
+    marked = [line.removeprefix("\ufeff") for line in lines[:1]]
+    reader = csv.reader(chain(marked, islice(lines, 1, None)), strict=True)
     while True:
-        row = reader.line_num + 1
+        first = reader.line_num + 1
         try:
             with _cells_of_any_length():
                 cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield row, TableError(f"is not CSV ({error})")
+            yield first, reader.line_num, TableError(f"is not CSV ({error})")
             continue
         if any(cell.strip() for cell in cells):
-            yield row, cells
+            yield first, reader.line_num, cells
 
 
 @contextmanager

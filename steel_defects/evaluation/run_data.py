@@ -54,6 +54,41 @@ def find_run(model: Path) -> RunFolder | None:
     return None
 
 
+def data_settings(
+    models: Sequence[Path],
+    card: ModelCard,
+    chosen: Mapping | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict:
+    """Settings of the data a model is to be measured on, as conf/data/*.yaml.
+
+    Args:
+        models, card, chosen, changes: as for `load_run_data`.
+
+    Raises:
+        UserError: where nothing says which data, or classes differ.
+    """
+    run = find_run(models[0])
+    if chosen is not None:
+        settings = dict(chosen)
+    elif run is not None:
+        settings = _settings_of(run, changes or {})
+    else:
+        raise UserError(
+            f"{models[0]} lies in no run folder, so that nothing says which data it was trained on. Name the data: "
+            "data=severstal (or another choice of conf/data), and data.root=<folder> where it lies elsewhere"
+        )
+    if list(settings["classes"]) != list(card.classes):
+        raise UserError(
+            f"The data has the classes {', '.join(settings['classes'])}; the model knows {', '.join(card.classes)}. "
+            "Choose data of the model's classes, in the same order."
+        )
+    for key in ("root", "csv", "image_dir"):
+        if not isinstance(settings.get(key), str):
+            raise UserError(f"data.{key}={settings.get(key)}: a path")
+    return settings | {"size": card.size}
+
+
 def load_run_data(
     models: Sequence[Path],
     card: ModelCard,
@@ -77,28 +112,10 @@ def load_run_data(
     Raises:
         UserError: where nothing says which data, classes differ, the split does not fit, or the data is at fault.
     """
-    run = find_run(models[0])
-    if chosen is not None:
-        settings = dict(chosen)
-    elif run is not None:
-        settings = _settings_of(run, changes or {})
-    else:
-        raise UserError(
-            f"{models[0]} lies in no run folder, so that nothing says which data it was trained on. Name the data: "
-            "data=severstal (or another choice of conf/data), and data.root=<folder> where it lies elsewhere"
-        )
-    if list(settings["classes"]) != list(card.classes):
-        raise UserError(
-            f"The data has the classes {', '.join(settings['classes'])}; the model knows {', '.join(card.classes)}. "
-            "Choose data of the model's classes, in the same order."
-        )
-    for key in ("root", "csv", "image_dir"):
-        if not isinstance(settings.get(key), str):
-            raise UserError(f"data.{key}={settings.get(key)}: a path")
+    settings, run = data_settings(models, card, chosen, changes), find_run(models[0])
     split = dict(settings.get("split") or {})
     file = str(split.get("file") or (run.split if run else "")) or None
-    settings |= {"size": card.size, "split": split | {"file": file if divided else None}}
-    data = StripDataModule(**settings)
+    data = StripDataModule(**settings | {"split": split | {"file": file if divided else None}})
     data.prepare_data()
     try:
         data.setup("predict")

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from steel_defects.data.catalog import data_hash
-from steel_defects.exploration import charts, charts_sizes, fragments, numbers, sheets
+from steel_defects.exploration import charts, charts_sizes, findings, fragments, numbers, sheets
 from steel_defects.exploration.collect import Exploration
 from steel_defects.exploration.contact import contact_sheets, twin_sheets
 from steel_defects.page.content import Comparison, Omission, Report, Section, Words
+from steel_defects.paper import class_shares_of
 from steel_defects.sheet import Sheet
 
 _OPEN = 40  # lines of a table that is not folded away
@@ -45,7 +46,7 @@ def assemble(
     name = facts.get("Data", "Data")
     return Report(
         title=title,
-        findings=sheets.findings(found, looked_for_twins),
+        findings=findings.findings(found, looked_for_twins),
         facts={**facts, **counted(found)},
         sections=[section for section in sections if section],
         gallery=[],
@@ -79,7 +80,7 @@ def classes(found: Exploration) -> Section:
     drawn = []
     if len(found.regions):
         counts, areas = ({name: int(n) for name, n in table[key].items()} for key in ("images", "area_px"))
-        drawn.append(charts.class_shares(counts, areas, sheets.paper_shares(found.classes)))
+        drawn.append(charts.class_shares(counts, areas, class_shares_of(found.classes)))
     if found.counts.clean_known or (found.images["regions"] > 1).any():
         drawn.append(charts.classes_per_image(numbers.classes_per_image(found.images)))
     note = "A region is all that one image has of one class; defect pixels are those of the images' own size."
@@ -95,7 +96,7 @@ def images(found: Exploration) -> Section | None:
     if len(known):
         drawn.append(charts_sizes.brightness(known["brightness"].to_numpy()))
         margins = {side: known[f"margin_{side}"].to_numpy(np.int64) for side in _SIDES}
-        if numbers.margin_shares(found.images)["any"] >= sheets.SOME:
+        if numbers.margin_shares(found.images)["any"] >= findings.SOME:
             drawn.append(charts_sizes.margins(margins))
     few, many = ([table for table in tables if (len(table.lines) > _OPEN) == folded] for folded in (False, True))
     return Section("images", "Images", (), few, drawn, details=many) if tables else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +10,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from steel_defects.data.annotations import Label
 from steel_defects.data.catalog import Survey, require_layout, survey
-from steel_defects.data.images import Look, read_grey
-from steel_defects.data.rle import decode
-from steel_defects.data.twins import find_twins, group, orient
+from steel_defects.data.images import Look
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.exploration.light import measure_light
-from steel_defects.exploration.segments import GRID, Examined, Region, Segment, examine, fitting
-
-# Least IoU of every class for two labels to agree. A picture that is twice in SD-saliency-900, labelled by hand each
-# time, has 0.94; the other two pairs of twins there 0.81 and 0.61.
-AGREE = 0.9
+from steel_defects.exploration.segments import GRID, Examined, Region, Segment, examine
+from steel_defects.exploration.twin_labels import twin_rows
 
 _WHOLE = "Int64"  # integers that may be missing
 _TYPES = {
@@ -162,7 +156,7 @@ def collect(
             heat[class_id - 1] += share
         measured += extent is not None
     used_rows = {region.row for region in tables["regions"]}
-    groups, tables["twins"] = _twins(found, progress) if twins else ({}, [])
+    groups, tables["twins"] = twin_rows(found, progress) if twins else ({}, [])
     for row in tables["images"]:
         row["twin_group"] = groups.get(row["ImageId"])
     tables["faults"] = [(fault.file, fault.row, fault.message) for fault in found.faults]
@@ -199,56 +193,6 @@ def _image_row(image_id: str, look: Look | None, assumed: tuple[int, int] | None
         row |= {f"margin_{side}": pixels for side, pixels in light.margins._asdict().items()}
         row |= {"brightness": light.brightness, "contrast": light.contrast, "black_percent": light.black_percent}
     return row
-
-
-def _twins(found: Survey, progress: bool) -> tuple[dict[str, int], list[dict]]:
-    """Image id -> number of its group of twins, from 1, of those that have one; and the rows of the pairs."""
-    ids = sorted(found.looks)
-    if not ids:
-        return {}, []
-    looks = [found.looks[image_id] for image_id in ids]
-    pairs = find_twins(
-        np.stack([look.thumbnail for look in looks]),
-        np.array([look.size for look in looks]),
-        [look.digest for look in looks],
-        lambda i: read_grey(found.paths[ids[i]]),
-        progress=progress,
-    )
-    numbers = group(pairs, len(ids))
-    shared = np.flatnonzero(np.bincount(numbers) > 1).tolist()
-    renumbered = {number: k for k, number in enumerate(shared, start=1)}
-    rows = []
-    for pair in pairs:
-        labels = [fitting(found.annotations.rows.get(ids[i], {}), looks[i].size) for i in (pair.first, pair.second)]
-        iou = _class_iou(labels, (looks[pair.first].size, looks[pair.second].size), pair.orientation)
-        rows.append(
-            {
-                "first": ids[pair.first],
-                "second": ids[pair.second],
-                "orientation": pair.orientation,
-                "correlation": pair.correlation,
-                "labels": "both clean" if not iou else "agree" if min(iou) >= AGREE else "differ",
-                "iou": float(np.mean(iou)) if iou else None,
-                "first_classes": " ".join(map(str, labels[0])),
-                "second_classes": " ".join(map(str, labels[1])),
-            }
-        )
-    order = ("differ", "agree", "both clean")
-    rows.sort(key=lambda row: (order.index(row["labels"]), row["iou"] or 0.0, row["first"], row["second"]))
-    return {ids[i]: renumbered[n] for i, n in enumerate(numbers.tolist()) if n in renumbered}, rows
-
-
-def _class_iou(
-    labels: Sequence[Mapping[int, Label]], sizes: Sequence[tuple[int, int]], orientation: str
-) -> list[float]:
-    """IoU of each class that either of two images has, the first turned into the second."""
-    values = []
-    for class_id in sorted(labels[0].keys() | labels[1].keys()):
-        codes = [of.get(class_id, Label("", 0)).rle for of in labels]
-        first, second = (decode(code, *size) > 0 for code, size in zip(codes, sizes, strict=True))
-        first = orient(first, orientation)
-        values.append(float((first & second).sum() / (first | second).sum()))
-    return values
 
 
 def _omissions(

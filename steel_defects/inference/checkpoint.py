@@ -165,11 +165,16 @@ class CheckpointEngine(Engine):
 
     @torch.inference_mode()
     def _maps(self, logits: list[torch.Tensor], size: tuple[int, int]) -> Maps:
-        full = [z if z.shape[-2:] == size else scale_logits(z, size) for z in logits]
-        if len(full) > 1:  # the logarithm of the mean probabilities serves as well as logits
-            full = [torch.stack([z.softmax(dim=1) for z in full]).mean(dim=0).clamp(min=1e-30).log()]
-        classes, confidence = confidences(full[0])
+        full = _scaled(logits, size)
+        # The logarithm of the mean probabilities serves as well as logits.
+        mean = full[0] if len(full) == 1 else _mean_probabilities(full).clamp(min=1e-30).log()
+        classes, confidence = confidences(mean)
         return Maps(classes[0].cpu().numpy(), confidence[0].cpu().numpy())
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Of a grey image, uint8 [H, W], at its own size: float32 [C + 1, H, W], the background first."""
+        with self._lock, torch.inference_mode():
+            return _mean_probabilities(_scaled(self._logits(image), image.shape))[0].cpu().numpy()
 
     def __call__(self, image: np.ndarray) -> Maps:
         with self._lock:
@@ -183,6 +188,14 @@ class CheckpointEngine(Engine):
         with self._lock:
             logits = self._logits(image)
             return self._maps(logits, self.card.size), self._maps(logits, image.shape)
+
+
+def _scaled(logits: Sequence[torch.Tensor], size: tuple[int, int]) -> list[torch.Tensor]:
+    return [z if z.shape[-2:] == size else scale_logits(z, size) for z in logits]
+
+
+def _mean_probabilities(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([z.softmax(dim=1) for z in logits]).mean(dim=0)
 
 
 def check_size(size: Sequence[int]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 True and predicted defects have the same colour where they are of the same class. They are told apart by form, which
 every eye sees: what is predicted is tinted, with a full outline; what is true is not filled, so that the steel stays
-visible in it, and its outline is dashed with black.
+visible in it, and its outline is dashed with black. Labels that somebody would take away are hatched.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from steel_defects.overlay import PALETTE
 
 _TINT = 90  # of 255: opacity inside of what is predicted
 _DASH = 4  # pixels, along an outline
+_HATCH = 6  # pixels, from a line to the next along a row
 _COLOURS = len(PALETTE)
 _BLACK = 2 * _COLOURS + 1
 # Palette of all layers: 0 transparent, then the tints, then the same colours opaque, then black.
@@ -63,6 +64,29 @@ def predicted_layer(mask: np.ndarray) -> str:
     Args:
         mask: class indices, uint8 [H, W].
     """
+    return _png(_predicted(mask))
+
+
+def changed_layer(marked: np.ndarray, suggested: np.ndarray) -> str:
+    """Data URI of a PNG: a label and what is suggested in its place, to be laid over the outlines of `true_layer`.
+
+    What is suggested is as in `predicted_layer`. What is marked is hatched in the colour of its class where nothing is
+    suggested instead; where another class is, it is tinted in the colour of that one, without an outline that would
+    hide that of the label.
+
+    Args:
+        marked, suggested: class indices, uint8 [H, W].
+    """
+    layer = _predicted(suggested)
+    layer[(marked > 0) & (marked != suggested) & (layer > _COLOURS)] = 0
+    rows, columns = np.indices(marked.shape, sparse=True)
+    lines = (suggested == 0) & ((rows + columns) % _HATCH == 0)
+    for c in _classes(marked):
+        layer[lines & (marked == c)] = _opaque(c)
+    return _png(layer)
+
+
+def _predicted(mask: np.ndarray) -> np.ndarray:
     layer = np.zeros(mask.shape, np.uint8)
     for c in _classes(mask):
         inside = (mask == c).view(np.uint8)
@@ -70,7 +94,7 @@ def predicted_layer(mask: np.ndarray) -> str:
         core = cv2.erode(inside, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
         layer[inside > 0] = _opaque(c)
         layer[core > 0] = _opaque(c) - _COLOURS
-    return _png(layer)
+    return layer
 
 
 def true_layer(mask: np.ndarray) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from steel_defects.data.images import resize_grey
 from steel_defects.page.content import Picture, Shown
-from steel_defects.page.layers import jpeg, predicted_layer, shrink_mask, true_layer
+from steel_defects.page.layers import changed_layer, jpeg, predicted_layer, shrink_mask, true_layer
 
 WIDTH = 640  # pixels at most: pictures are never enlarged
 
@@ -56,6 +56,21 @@ def overlay_layer(mask: np.ndarray, width: int = WIDTH) -> str:
         Data URI of a PNG of the picture's size.
     """
     return predicted_layer(shrink_mask(mask, _shown_size(mask.shape, width)))
+
+
+def changed_overlay(marked: np.ndarray, suggested: np.ndarray, width: int = WIDTH) -> str:
+    """A label and what is suggested in its place as a layer of the picture, for `Shown.overlay`.
+
+    Args:
+        marked: the label in question, class indices, uint8 [H, W], of the image's size.
+        suggested: likewise what would be there instead.
+        width: pixels, as for `labelled_picture`.
+
+    Returns:
+        Data URI of a PNG of the picture's size.
+    """
+    size = _shown_size(marked.shape, width)
+    return changed_layer(shrink_mask(marked, size), shrink_mask(suggested, size))
 
 
 def _shown_size(shape: tuple[int, int], width: int) -> tuple[int, int]:

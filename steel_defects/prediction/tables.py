@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
-from steel_defects import __version__
+from steel_defects.coco import Shape, Writer
 from steel_defects.files import partial, writing
 from steel_defects.prediction.journal import TABLES, Journal
 
@@ -105,14 +102,18 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
         )
         defects_csv.writerow([*DEFECT_COLUMNS, "mean_confidence"])
         predictions_csv.writerow(["ImageId", "ClassId", "EncodedPixels"])
-        coco = _Coco(files[3], annotations, classes)
+        categories = [(name, "defect") for name in classes]
+        coco = Writer(files[3], annotations, "Defects found by steel_defects", categories)
         for record in (journal.get(name) for name in images if name in journal):
             totals.add(record)
             images_csv.writerow(_image_row(record, len(classes)))
             if record["status"] == "ok":
                 defects_csv.writerows(_defect_rows(record, classes))
                 predictions_csv.writerows([record["image"], c, code] for c, code in record["codes"].items())
-                coco.add(record)
+                coco.image(record["image"], (record["height"], record["width"]))
+                for defect in record["defects"]:
+                    shape = Shape(defect["area"], defect["box"], defect["counts"])
+                    coco.instance(defect["class_id"], shape, defect["confidence"])
         coco.close()
     with writing(output):
         annotations_path.unlink()
@@ -140,51 +141,3 @@ def _defect_rows(record: dict, classes: Sequence[str]) -> Iterable[list]:
         c, area = defect["class_id"], defect["area"]
         row = [record["image"], classes[c - 1], c, number, area, _percent(area, record)]
         yield [*row, *defect["box"], f"{defect['confidence']:.4f}"]
-
-
-class _Coco:
-    """COCO's instances, written as they come.
-
-    Args:
-        file: for everything.
-        annotations: for the annotations, until all images are written.
-        classes: names; the first is category 1.
-    """
-
-    def __init__(self, file: TextIO, annotations: TextIO, classes: Sequence[str]) -> None:
-        self.file, self.annotations = file, annotations
-        self.images = self.defects = 0
-        info = {"description": "Defects found by steel_defects", "version": __version__}
-        categories = [{"id": c, "name": name, "supercategory": "defect"} for c, name in enumerate(classes, start=1)]
-        file.write(f'{{"info":{json.dumps(info)},\n"categories":{json.dumps(categories)},\n"images":[')
-
-    def add(self, record: dict) -> None:
-        """Add an image with its defects."""
-        size = [record["height"], record["width"]]
-        self.images += 1
-        entry = {"id": self.images, "file_name": record["image"], "height": size[0], "width": size[1]}
-        self.file.write(f"{',' if self.images > 1 else ''}\n{_compact(entry)}")
-        for defect in record["defects"]:
-            self.defects += 1
-            annotation = {
-                "id": self.defects,
-                "image_id": self.images,
-                "category_id": defect["class_id"],
-                "bbox": defect["box"],
-                "area": defect["area"],
-                "iscrowd": 0,
-                "score": defect["confidence"],
-                "segmentation": {"size": size, "counts": defect["counts"]},
-            }
-            self.annotations.write(f"{',' if self.defects > 1 else ''}\n{_compact(annotation)}")
-
-    def close(self) -> None:
-        """Put the two parts together."""
-        self.file.write('],\n"annotations":[')
-        self.annotations.seek(0)
-        shutil.copyfileobj(self.annotations, self.file)
-        self.file.write("]}\n")
-
-
-def _compact(values: dict) -> str:
-    return json.dumps(values, separators=(",", ":"))

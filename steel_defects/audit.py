@@ -1,0 +1,183 @@
+"""Find labels that look wrong, worst first, and bring a reviewer's verdicts back into the labels.
+
+    python -m steel_defects.audit checkpoint=<run>/checkpoints/best.ckpt                 nets trained out of fold
+    python -m steel_defects.audit checkpoint=<run>/checkpoints/best.ckpt folds=0         the run's own held-out images
+    python -m steel_defects.audit checkpoint=<run>/checkpoints/best.ckpt spoil=0.05      how far can it be trusted?
+    python -m steel_defects.audit reviewed=<audit>/audit.csv data=severstal              corrected labels
+
+Nets learn wrong labels, too: so each image is judged by a net that has not seen it. That takes `folds` trainings with
+the settings of the checkpoint's run. Started again with the same `hydra.run.dir`, it goes on where it stopped.
+
+The output folder holds audit.html (overlays, worst first), audit.csv (a row a finding, with an empty column for the
+verdict), audit.json (what was judged, by what) and audit.coco.json (labels and suggestions as COCO's masks, for CVAT
+or FiftyOne). Verdicts are keep, accept and exclude: `reviewed=` writes a train.csv with what was accepted,
+`data.exclude=` leaves out, in any command, the images to exclude.
+"""
+
+from __future__ import annotations
+
+import steel_defects.needs_train  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
+import gc
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from steel_defects import CONF_DIR
+from steel_defects.arguments import DATA_PATHS, quote
+from steel_defects.auditing.assemble import assemble
+from steel_defects.auditing.coco import write_coco
+from steel_defects.auditing.correct import correct
+from steel_defects.auditing.finding import Finding, ranked, table
+from steel_defects.auditing.folds import assign_folds, train_folds
+from steel_defects.auditing.judge import judge
+from steel_defects.auditing.measure import measure
+from steel_defects.auditing.settings import check, fold_settings
+from steel_defects.auditing.show import show
+from steel_defects.auditing.spoil import spoil, write_labels
+from steel_defects.console import stop
+from steel_defects.data.catalog import Sample
+from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.images import read_grey
+from steel_defects.errors import DataFaults, UserError
+from steel_defects.evaluation.run_data import asked_data, data_settings, load_run_data, part_samples
+from steel_defects.files import write_whole
+from steel_defects.inference.checkpoint import CheckpointEngine
+from steel_defects.inference.loading import open_engine
+from steel_defects.inference.stream import ordered_map
+from steel_defects.machine import available_cores
+from steel_defects.packages import versions
+from steel_defects.page.html import write_page
+from steel_defects.runs import RunFolder, write_faults, write_json
+
+
+@hydra.main(config_path=CONF_DIR, config_name="audit", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    job = HydraConfig.get()
+    folder = RunFolder(job.runtime.output_dir)
+    try:
+        settings = OmegaConf.to_container(cfg, resolve=True)
+        check(settings)
+        chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
+        (correct if settings["reviewed"] else audit)(settings, folder.path, chosen, changes)
+    except UserError as error:
+        if isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
+
+
+def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: Mapping | None = None) -> list[Finding]:
+    """Judge the labels of a data set.
+
+    Args:
+        settings: conf/audit.yaml, composed and checked, as plain values; its `data` is not looked at.
+        folder: where to write.
+        chosen, changes: what was said of the data, see `load_run_data`.
+
+    Returns:
+        What was found, worst first.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    checkpoint = Path(str(settings["checkpoint"])).expanduser()
+    card = open_engine(checkpoint).card
+    data = load_run_data([checkpoint], card, chosen, changes, divided=not settings["folds"])
+    if settings["folds"]:
+        samples = data.catalog.samples
+    else:
+        samples = [sample for part in ("val", "test") for sample in part_samples(data, part, [checkpoint], card)]
+    ways: dict[str, str] = {}
+    if settings["spoil"]:
+        samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
+
+    if settings["folds"]:
+        found = _out_of_fold(settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes))
+    else:
+        found = _judged(settings, [(checkpoint, samples, None)], len(samples))
+    findings = ranked([finding for finding in found if finding.score >= settings["least"]])
+
+    by_id = {sample.image_id: sample for sample in samples}
+    measured = measure(found, list(by_id), ways) if ways else None
+    facts = _facts(settings, checkpoint, data, len(samples), card.system)
+    write_whole(folder / "audit.csv", table(findings, data.classes).to_csv(index=False).encode("utf-8", "replace"))
+    labels = {image_id: sample.rles for image_id, sample in by_id.items()}
+    sizes = {image_id: (sample.height, sample.width) for image_id, sample in by_id.items()}
+    write_coco(folder / "audit.coco.json", findings, labels, sizes, data.classes)
+    report = assemble(
+        findings, by_id, data.classes, facts, settings["title"], settings["shown"], len(samples), measured
+    )
+    size = write_page(report, folder / "audit.html")
+    write_json(folder / "audit.json", {"facts": facts, "settings": settings, "spoiled": ways, "versions": versions()})
+    show(report, findings, data.classes, folder, size)
+    return findings
+
+
+def _out_of_fold(
+    settings: dict, folder: Path, data: StripDataModule, samples: Sequence[Sample], data_keys: dict
+) -> list[Finding]:
+    """Train the nets of all folds, and judge each image by the one that has not seen it."""
+    if settings["spoil"]:
+        spoiled = (folder / "spoiled.csv").absolute()
+        write_labels(spoiled, samples)
+        data_keys = data_keys | {"csv": str(spoiled)}
+    class_sets = [sample.classes for sample in samples]
+    fold_of = assign_folds(class_sets, data.groups, settings["folds"], settings["seed"])
+    ids = [sample.image_id for sample in samples]
+    training = fold_settings(settings, data_keys)
+    nets = train_folds(training, ids, class_sets, data.groups, fold_of, folder / "folds")
+    jobs = ((path, [samples[i] for i in np.flatnonzero(fold_of == fold)], fold) for fold, path in enumerate(list(nets)))
+    return _judged(settings, jobs, len(samples))
+
+
+def _judged(settings: dict, jobs: Iterable[tuple[Path, Sequence[Sample], int | None]], images: int) -> list[Finding]:
+    """Judge samples by checkpoints, one checkpoint in memory at a time."""
+    found: list[Finding] = []
+    with tqdm(total=images, desc="Judging labels", unit="image", disable=None) as bar:
+        for path, samples, fold in jobs:
+            options = {key: settings[key] for key in ("precision", "threads", "device", "tta")}
+            engine = open_engine(path, **options)
+            # Comparing costs about as much as predicting, and one net takes one image at a time.
+            for findings in ordered_map(_judge_with(engine, fold), samples, available_cores() + 1):
+                found += findings
+                bar.update()
+            del engine
+            gc.collect()
+            torch.cuda.empty_cache()
+    return found
+
+
+def _judge_with(engine: CheckpointEngine, fold: int | None):
+    def judge_sample(sample: Sample) -> list[Finding]:
+        probabilities = engine.probabilities(read_grey(sample.path))
+        return judge(sample.image_id, sample.mask(), probabilities, fold)
+
+    return judge_sample
+
+
+def _facts(settings: dict, checkpoint: Path, data: StripDataModule, judged: int, system: str) -> dict[str, str]:
+    """What was judged, and by what."""
+    folds, spoiled = settings["folds"], settings["spoil"]
+    by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
+    return {
+        "Data": f"{data.name} in {data.root}, {data.csv}",
+        "Classes": ", ".join(data.classes),
+        "Images": f"{judged:,}" + ("" if folds else " (the validation and test images of the checkpoint's run)"),
+        "Judged by": by,
+        "Trained as": f"{system}, {checkpoint}",
+        "Size": "x".join(map(str, data.size)),
+        "Labels spoiled on purpose": f"{100 * spoiled:g} % (seed {settings['seed']})" if spoiled else "none",
+        "Data hash": data.catalog.data_hash,
+    }
+
+
+if __name__ == "__main__":
+    quote(("checkpoint", "reviewed", "title", *DATA_PATHS))
+    main()
