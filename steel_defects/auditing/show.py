@@ -48,7 +48,7 @@ def show(report: Report, findings: Sequence[Finding], classes: Sequence[str], fo
 
 
 def _brief(sheet: Sheet) -> Sheet:
-    """Kinds as audit.csv calls them: there is no room for the words of the page. Those that do not occur are left out."""
+    """Kinds as audit.csv calls them, as the page's words have no room; those that do not occur are left out."""
     at = sheet.headings.index("kind")
     short = {words: kind for kind, words in KINDS.items()}
     lines = [[*line[:at], short.get(line[at], line[at]), *line[at + 1 :]] for line in sheet.lines]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from steel_defects.overlay import class_colour
-from steel_defects.page.layers import jpeg, predicted_layer, shrink_mask, true_layer
+from steel_defects.page.layers import changed_layer, jpeg, predicted_layer, shrink_mask, true_layer
 
 
 def decoded(uri: str) -> Image.Image:
@@ -140,3 +140,36 @@ def test_a_small_defect_in_a_large_one_survives_shrinking(large, little):
 
 def test_a_filled_defect_stays_filled_when_it_shrinks():
     assert (shrink_mask(np.ones((256, 1600), np.uint8), (102, 640)) == 1).all()
+
+
+def test_of_a_change_the_suggestion_is_as_predicted(mask):
+    nothing = np.zeros_like(mask)
+    assert (rgba(changed_layer(nothing, mask)) == rgba(predicted_layer(mask))).all()
+    assert (rgba(changed_layer(mask, mask)) == rgba(predicted_layer(mask))).all()
+
+
+def test_a_mark_to_be_taken_away_is_hatched_in_its_colour(mask):
+    layer = rgba(changed_layer(mask, np.zeros_like(mask)))
+    assert not layer[mask == 0].any()
+    assert set(np.unique(layer[..., 3])) == {0, 255}
+    for c in range(1, 5):
+        drawn = layer[(mask == c) & (layer[..., 3] > 0)]
+        assert {tuple(pixel) for pixel in drawn[:, :3].tolist()} == {rgb(c)}
+    full = rgba(changed_layer(np.ones((60, 90), np.uint8), np.zeros((60, 90), np.uint8)))[..., 3] > 0
+    assert full.mean() == pytest.approx(1 / 6, abs=0.01)
+    assert (full[1:, :-1] == full[:-1, 1:]).all(), "lines run up and to the right"
+    hatched = layer[..., 3] > 0
+    assert (hatched == (full & (mask > 0))).all()
+
+
+def test_a_mark_of_another_class_is_tinted_and_its_outline_stays_free():
+    marked, suggested = np.zeros((2, 40, 60), np.uint8)
+    marked[10:30, 10:50] = 1
+    suggested[10:30, 10:30] = 2
+    suggested[10:30, 30:55] = 1  # five columns beyond the mark
+    layer = rgba(changed_layer(marked, suggested))
+    assert {tuple(pixel) for pixel in layer[11:29, 11:29].reshape(-1, 4).tolist()} == {(*rgb(2), layer[20, 20, 3])}
+    assert 0 < layer[20, 20, 3] < 255
+    assert not layer[10, 10:30, 3].any(), "the label's outline below is seen"
+    assert (layer[10, 31:55] == [*rgb(1), 255]).all()
+    assert (layer[10:30, 54] == [*rgb(1), 255]).all()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from steel_defects.overlay import class_colour
 from steel_defects.page.content import Shown
-from steel_defects.page.pictures import labelled_picture, overlay_layer
+from steel_defects.page.pictures import changed_overlay, labelled_picture, overlay_layer
 
 CLASSES = ["pit", "scratch", "patch"]
 
@@ -83,3 +83,18 @@ def test_a_clean_image_has_an_empty_layer_and_no_class():
     assert picture.classes == []
     assert not decoded(picture.truth).any()
     assert (picture.shown, picture.caption) == (shown, "seen twice")
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (256, 1600)])
+def test_a_change_is_a_layer_of_the_picture(shape):
+    """The patch is to go, the scratch is to be a pit: at any size both are seen, and nothing else."""
+    image, marked = labelled(shape)
+    suggested = (marked == 2).astype(np.uint8)
+    size = labelled_picture("one.jpg", image, marked, CLASSES).size
+    layer = decoded(changed_overlay(marked, suggested))
+    assert layer.shape[:2] == size
+    column = (shape[1] - shape[1] // 4 - (shape[1] % 4 > 0)) * size[1] // shape[1]
+    patch = layer[size[0] // 4 + 1 : size[0] // 2 - 1, size[1] // 8 + 1 : size[1] // 4 - 1]
+    assert 0.1 < (patch[..., 3] > 0).mean() < 0.25
+    assert {tuple(pixel) for pixel in patch[patch[..., 3] > 0].tolist()} == {(*bytes.fromhex(class_colour(3)[1:]), 255)}
+    assert not layer[:, size[1] // 2 - 9 : column - 1, 3].any()
