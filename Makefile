@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
 # threads, ended in a crash. Two run at a time, with one thread each.
-ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py tests/test_explore.py
+ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
 RUNS := tests/test_train.py tests/test_sweep.py
-PARTS := $(addprefix test-,runs ends inference study others data)
+LABELS := tests/test_explore.py tests/test_audit.py
+PARTS := $(addprefix test-,runs ends inference study labels others data)
 test-runs: TESTS = $(RUNS)
 test-ends: TESTS = $(ENDS)
 test-inference: TESTS = tests/inference
-test-study: TESTS = tests/study tests/page tests/exploration
-test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS),$(wildcard tests/test_*.py))
+test-study: TESTS = tests/study tests/page
+test-labels: TESTS = tests/exploration tests/auditing $(LABELS)
+test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS) $(LABELS),$(wildcard tests/test_*.py))
 test-data: TESTS = tests/data tests/evaluation steel_defects
 
 .DEFAULT_GOAL := help

@@ -88,7 +88,7 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
         UserError: for what the user can mend.
     """
     checkpoint = Path(str(settings["checkpoint"])).expanduser()
-    card = open_engine(checkpoint).card
+    card = open_engine(checkpoint, **_engine(settings)).card  # before hours of training: it knows what cannot be had
     data = load_run_data([checkpoint], card, chosen, changes, divided=not settings["folds"])
     if settings["folds"]:
         samples = data.catalog.samples
@@ -96,6 +96,8 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
         samples = [sample for part in ("val", "test") for sample in part_samples(data, part, [checkpoint], card)]
     ways: dict[str, str] = {}
     if settings["spoil"]:
+        if data.only_defective:
+            raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
         samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
 
     if settings["folds"]:
@@ -142,8 +144,7 @@ def _judged(settings: dict, jobs: Iterable[tuple[Path, Sequence[Sample], int | N
     found: list[Finding] = []
     with tqdm(total=images, desc="Judging labels", unit="image", disable=None) as bar:
         for path, samples, fold in jobs:
-            options = {key: settings[key] for key in ("precision", "threads", "device", "tta")}
-            engine = open_engine(path, **options)
+            engine = open_engine(path, **_engine(settings))
             # Comparing costs about as much as predicting, and one net takes one image at a time.
             for findings in ordered_map(_judge_with(engine, fold), samples, available_cores() + 1):
                 found += findings
@@ -152,6 +153,10 @@ def _judged(settings: dict, jobs: Iterable[tuple[Path, Sequence[Sample], int | N
             gc.collect()
             torch.cuda.empty_cache()
     return found
+
+
+def _engine(settings: dict) -> dict:
+    return {key: settings[key] for key in ("precision", "threads", "device", "tta")}
 
 
 def _judge_with(engine: CheckpointEngine, fold: int | None):
@@ -172,7 +177,7 @@ def _facts(settings: dict, checkpoint: Path, data: StripDataModule, judged: int,
         "Images": f"{judged:,}" + ("" if folds else " (the validation and test images of the checkpoint's run)"),
         "Judged by": by,
         "Trained as": f"{system}, {checkpoint}",
-        "Size": "x".join(map(str, data.size)),
+        "Size": "x".join(map(str, settings["size"] or data.size)),
         "Labels spoiled on purpose": f"{100 * spoiled:g} % (seed {settings['seed']})" if spoiled else "none",
         "Data hash": data.catalog.data_hash,
     }

@@ -143,34 +143,13 @@ def _judge_class(case: _Case, c: int) -> Iterator[Finding]:
             yield case.finding("moved", score, _moved(better), against[disputed], (c, marked), (c, moved))
             return
 
-    nothing = np.zeros_like(marked)
-    # From the side of what is seen: parts beside a mark belong to its outline, parts marked as another class to that.
-    missing, tiny, beside = nothing.copy(), nothing.copy(), nothing.copy()
-    for part in _parts(seen):
-        if not (part & extra).any():
-            continue
-        if (part & near_marked).any():
-            beside |= part
-        elif np.count_nonzero(case.mask[part]) * 2 < np.count_nonzero(part):
-            (tiny if np.count_nonzero(part) <= scale.tiny else missing)[part] = True
+    missing, tiny, beside = _unmarked(case, seen, extra, near_marked)
     for kind, part in (("missing", missing), ("tiny", tiny)):
         if part.any():
-            reason = f"seen in {_pixels(part)}, and nothing is marked there"
+            reason = f"seen in {_pixels(part)}, where it is not marked"
             yield case.finding(kind, share(part), reason, against[part], (0, None), (c, part))
 
-    # From the side of what is marked.
-    unseen, too_wide, others = nothing.copy(), nothing.copy(), {}
-    for part in _parts(marked):
-        if not (part & lost).any():
-            continue
-        counts = np.bincount(case.seen[part], minlength=len(case.probabilities))
-        other = int(counts[1:].argmax()) + 1
-        if other != c and 2 * counts[other] > counts.sum():
-            others.setdefault(other, nothing.copy())[part] = True
-        elif (part & near_seen).any():
-            too_wide |= part
-        else:
-            unseen[part] = True
+    unseen, too_wide, others = _doubtful(case, c, marked, lost, near_seen)
     for other, part in others.items():
         reason = f"marked in {_pixels(part)}, of which {_percent(case.seen[part] == other)} is seen as another class"
         sure = case.probabilities[other][part]
@@ -187,6 +166,39 @@ def _judge_class(case: _Case, c: int) -> Iterator[Finding]:
         own = _touching(marked, lost | scale.around(_touching(seen, extra)))
         other = _touching(seen, extra | scale.around(own))
         yield case.finding("outline", share(disputed), _outline(extra, lost), against[disputed], (c, own), (c, other))
+
+
+def _unmarked(
+    case: _Case, seen: np.ndarray, extra: np.ndarray, near_marked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parts of a class that are seen far from its marks: without a mark, large and tiny; and beside one.
+
+    A part that is mostly marked as another class is none of these: that mark is in doubt, not this part.
+    """
+    missing, tiny, beside = (np.zeros_like(seen) for _ in range(3))
+    for part in _parts(seen, extra):
+        if (part & near_marked).any():
+            beside |= part
+        elif 2 * np.count_nonzero(case.mask[part]) < np.count_nonzero(part):
+            (tiny if np.count_nonzero(part) <= case.scale.tiny else missing)[part] = True
+    return missing, tiny, beside
+
+
+def _doubtful(
+    case: _Case, c: int, marked: np.ndarray, lost: np.ndarray, near_seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+    """Marks of class c far from where it is seen: where nothing is, beside it, and, by class, where another one is."""
+    unseen, too_wide, others = np.zeros_like(marked), np.zeros_like(marked), {}
+    for part in _parts(marked, lost):
+        counts = np.bincount(case.seen[part], minlength=len(case.probabilities))
+        counts[c] = 0
+        if 2 * counts[1:].sum() > np.count_nonzero(part):
+            others.setdefault(int(counts[1:].argmax()) + 1, np.zeros_like(marked))[part] = True
+        elif (part & near_seen).any():
+            too_wide |= part
+        else:
+            unseen |= part
+    return unseen, too_wide, others
 
 
 def _outline(extra: np.ndarray, lost: np.ndarray) -> str:
@@ -208,10 +220,10 @@ def _moved(better: Displacement) -> str:
     return f"would overlap by {better.overlap:.2f} instead of {before:.2f} if moved {' and '.join(steps)}"
 
 
-def _parts(inside: np.ndarray) -> Iterator[np.ndarray]:
-    """Connected parts (8 neighbours), bool [H, W] each."""
-    count, labels = cv2.connectedComponents(inside.view(np.uint8), connectivity=8)
-    for k in range(1, count):
+def _parts(inside: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:
+    """Connected parts (8 neighbours) that have a pixel in `other`, bool [H, W] each."""
+    _, labels = cv2.connectedComponents(inside.view(np.uint8), connectivity=8)
+    for k in np.unique(labels[inside & other]):
         yield labels == k
 
 

@@ -34,6 +34,9 @@ def check(settings: Mapping) -> None:
             wrong.append(f"{key}={value}: a whole number, {least} or more" + (", or null" if optional else ""))
     if settings["folds"] == 1:
         wrong.append("folds=1 leaves nothing to train on: 2 or more, or 0 for the checkpoint alone")
+    if settings["folds"] == 0:
+        ignored = [key for key in ("epochs", "size") if settings[key] is not None]
+        wrong += [f"{key}={settings[key]} is for the nets of the folds, and folds=0 trains none" for key in ignored]
     size = settings["size"]
     if size is not None and (not is_pair(size) or any(side % 16 for side in size)):
         wrong.append(f"size={size}: [height, width] in pixels, multiples of 16, or null")
@@ -71,7 +74,8 @@ def fold_settings(settings: Mapping, data: Mapping) -> dict:
     saved = OmegaConf.to_container(OmegaConf.load(run.config), resolve=True)
     given = {key: value for key, value in settings["trainer"].items() if value is not None}
     # A strategy of several processes would start the whole audit in each of them.
-    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    # Stopping early would go by the very labels that the fold is to judge.
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "early_stopping": None}
     recipe = saved["recipe"] if settings["epochs"] is None else {**saved["recipe"], "epochs": settings["epochs"]}
     split = {**(data.get("split") or {}), "file": None}
     size = settings["size"] or data["size"]
@@ -79,7 +83,7 @@ def fold_settings(settings: Mapping, data: Mapping) -> dict:
         **{key: saved[key] for key in ("system", "seed", "encoder", "model")},
         "data": {**data, "size": list(size), "split": split},
         "recipe": recipe,
-        "trainer": {**saved["trainer"], **alone, **given},
+        "trainer": {**saved["trainer"], **given, **alone},
         "logger": {"kind": "csv"},
         "resume": None,
         "figures": False,

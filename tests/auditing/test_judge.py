@@ -175,6 +175,33 @@ def test_another_class_in_most_of_a_mark(scene):
     assert "80 % is seen as another class" in found.reason
 
 
+def test_another_class_in_the_lesser_part_of_a_mark(scene):
+    """Most of it is seen as clean, and the other class is seen inside a mark: one finding, not two."""
+    mark = scene.box(-4, -8, 8, 20)
+    scene.marked[mark] = 1
+    scene.seen[scene.box(-4, -8, 8, 8)] = 3
+    [found] = scene.judged()
+    confidence = 0.9 * 0.6 + 0.1 / 3 * 0.4
+    check(found, "unseen", (1, mark), None, expected_score(scene.marked, view(scene.seen), 1, mark), confidence)
+    assert "60 % is seen as clean" in found.reason
+
+
+@pytest.mark.parametrize(("inside", "kinds"), [(4, ["missing", "outline"]), (6, ["outline"])])
+def test_a_defect_that_reaches_into_the_mark_of_another_class(scene, inside, kinds):
+    """Of ten units, 4 or 6 are marked as the other class: only what is mostly unmarked is missing."""
+    mark, defect = scene.box(-6, -20, 12, 20), scene.box(-3, -inside, 6, 10)
+    scene.marked[mark] = scene.seen[mark] = 1
+    scene.seen[defect] = 2
+    found = {one.kind: one for one in scene.judged()}
+    assert sorted(found) == kinds
+    probabilities = view(scene.seen)
+    if "missing" in found:
+        score = expected_score(scene.marked, probabilities, 2, defect)
+        check(found["missing"], "missing", None, (2, defect), score, 0.9)
+    score = expected_score(scene.marked, probabilities, 1, mark)
+    check(found["outline"], "outline", (1, mark), (1, mark & ~defect), score, 1 - 0.1 / 3)
+
+
 def test_marks_of_one_class_that_are_seen_as_two_others(scene):
     boxes = [scene.box(-4, left, 8, 6) for left in (-16, -3, 10)]
     scene.marked[np.any(boxes, axis=0)] = 1
@@ -327,6 +354,16 @@ def test_neighbours_of_two_classes_that_are_seen_as_one(scene):
     np.testing.assert_array_equal(accept(scene.marked, [outline, other]), scene.seen)
 
 
+def test_parts_that_touch_at_a_corner_are_one(scene):
+    """Each alone would be tiny."""
+    side = int(1.5 * scene.unit)
+    assert side**2 < np.pi * scene.unit**2 < 4 * side**2
+    for k in range(3, 3 + 4 * side, side):
+        scene.seen[k : k + side, k : k + side] = 1
+    [found] = scene.judged()
+    assert (found.kind, found.suggested_px) == ("missing", 4 * side**2)
+
+
 # What is no fault.
 
 
@@ -358,6 +395,15 @@ def test_a_box_moved_by_the_tolerance_is_no_finding_and_one_moved_further_is(sce
         scene = Scene(scene.size)
         scene.marked[mark], scene.seen[np.roll(mark, steps * scene.unit, axis=1)] = 1, 1
         assert [one.kind for one in scene.judged(0.999)] == kinds
+
+
+def test_a_mark_beside_the_defect_by_the_tolerance_stays_where_something_else_is_missing(scene):
+    """Nearer than one and a half tolerances, no mark is said to be moved."""
+    mark, speck = scene.box(-4, -8, 8, 14), scene.box(-4, -20, 1.2, 1.2)
+    scene.marked[mark], scene.seen[np.roll(mark, scene.unit, axis=1) | speck] = 1, 1
+    [found] = scene.judged(0.999)
+    assert found.kind == "tiny"
+    np.testing.assert_array_equal(pixels(found)[1], speck)
 
 
 # Any scene.

@@ -180,6 +180,58 @@ def test_average_of_mirror_images(exported, other):
     assert near(both(image), by_hand([path, other], image, image.shape, FLIPS), 1e-4)
 
 
+def mean_probabilities(paths: list[Path], image: np.ndarray, flips=((),)) -> np.ndarray:
+    """Of all classes, float64 [C + 1, H, W]; each mirror image is one of its own, shown to the net and turned back."""
+    total = 0
+    for path, axes in product(paths, flips):
+        small = np.flip(resize_grey(image, (64, 64)), axes).copy()
+        with torch.no_grad():
+            logits = load_net(path)(torch.from_numpy(small)[None, None])
+        turned = torch.from_numpy(np.flip(logits.numpy(), axes).copy())
+        logits = F.interpolate(turned, size=image.shape, mode="bilinear", align_corners=False).double()
+        total = total + torch.softmax(logits, dim=1)[0].numpy()
+    return total / (len(paths) * len(flips))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("tta", [False, True])
+def test_probabilities_of_all_classes(exported, other, tta, shape):
+    """The maps follow from them: the likeliest defect, and its share beside the background."""
+    image, flips = draw(shape), FLIPS if tta else [()]
+    for paths in ([exported().checkpoint], [exported().checkpoint, other]):
+        engine = open_engine(paths, threads=1, tta=tta)
+        probabilities = engine.probabilities(image)
+        assert (probabilities.dtype, probabilities.shape) == (np.float32, (4, *shape))
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+        np.testing.assert_allclose(probabilities, mean_probabilities(paths, image, flips), atol=1e-4)
+        best = probabilities[1:].max(axis=0)
+        expected = Maps((1 + probabilities[1:].argmax(axis=0)).astype(np.uint8), best / (best + probabilities[0]))
+        assert near(engine(image), expected, 1e-4)
+        np.testing.assert_array_equal(engine.probabilities(image), probabilities)
+
+
+def test_probabilities_with_mirror_images_are_the_mean_of_four_calls(exported):
+    """Without a net by hand: four calls of the engine that mirrors nothing, for mirrored images, turned back."""
+    path, image = exported().checkpoint, draw((64, 64))
+    plain, mirrored = open_engine(path, threads=1), open_engine(path, threads=1, tta=True)
+    calls = []
+    for axes in FLIPS:
+        turned = plain.probabilities(np.ascontiguousarray(np.flip(image, axes)))
+        calls.append(np.flip(turned, axes))
+    np.testing.assert_allclose(mirrored.probabilities(image), np.mean(calls, axis=0), atol=1e-5)
+    assert np.abs(mirrored.probabilities(image) - calls[0]).max() > 0.01
+
+
+def test_probabilities_from_four_threads(exported):
+    engine = open_engine(exported().checkpoint, threads=1)
+    images = [draw(SHAPES[i % 4], i) for i in range(8)]
+    one_by_one = [engine.probabilities(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(engine.probabilities, images))
+    assert all(map(np.array_equal, one_by_one, together))
+
+
 def test_another_size_to_work_at(exported):
     path, image = exported().checkpoint, draw((50, 120))
     engine = open_engine(path, threads=1, size=[48, 96])
