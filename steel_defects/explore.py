@@ -39,13 +39,14 @@ from steel_defects.data.synthetic import write_synthetic
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.exploration.assemble import assemble
 from steel_defects.exploration.collect import Exploration, collect
-from steel_defects.exploration.sheets import class_sheet, plural
+from steel_defects.exploration.sheets import class_sheet
 from steel_defects.files import write_whole
 from steel_defects.page.content import Report
 from steel_defects.page.drawing import png
 from steel_defects.page.html import write_page
 from steel_defects.page.markdown import markdown
 from steel_defects.runs import RunFolder, write_faults
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 

@@ -43,3 +43,8 @@ class Sheet:
         rule = ["---" if i in self.left else "---:" for i in range(len(self.headings))]
         rows = [self.headings, rule, *([text.replace("|", "\\|") for text in line] for line in self.lines)]
         return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things: `1 image`, `1,234 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

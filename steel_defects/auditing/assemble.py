@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-
-import numpy as np
-from tqdm import tqdm
 
 from steel_defects.auditing import charts
 from steel_defects.auditing.finding import KINDS, Finding
+from steel_defects.auditing.gallery import class_name, gallery
 from steel_defects.auditing.measure import NO_FINDING, Measured
 from steel_defects.auditing.spoil import SHIFT
 from steel_defects.data.catalog import Sample
-from steel_defects.data.images import ImageError, read_grey
-from steel_defects.data.rle import decode
-from steel_defects.page.content import Omission, Picture, Report, Section, Shown, Words
-from steel_defects.page.pictures import changed_overlay, labelled_picture
-from steel_defects.sheet import Sheet
+from steel_defects.page.content import Omission, Report, Section, Words
+from steel_defects.sheet import Sheet, plural
 
 LISTED = 50  # findings in the page's table; audit.csv has all
 _HIGH = 0.5  # score
-_NAMED = 5  # images that cannot be shown
 _WAYS = {
     "removed": "label removed",
     "swapped": "label given to another class",
@@ -75,8 +68,8 @@ def assemble(
         measured: how many labels spoiled on purpose were found; None where none were spoiled.
         omissions: what was not judged, say.
     """
-    gallery, unread = _gallery(findings[:shown], samples, classes)
-    drawn = {one.group for picture in gallery for one in picture.shown}
+    pictures, unread = gallery(findings[:shown], samples, classes)
+    drawn = {one.group for picture in pictures for one in picture.shown}
     note = WORDS.gallery_note
     if len(findings) > shown:
         note += f" The first {shown:,} of {len(findings):,} findings have pictures; audit.csv has all."
@@ -90,7 +83,7 @@ def assemble(
         findings=_sentences(findings, judged, measured),
         facts=facts,
         sections=[section for section in sections if section],
-        gallery=gallery,
+        gallery=pictures,
         groups=[words for words in KINDS.values() if words in drawn],
         classes=classes,
         omissions=[*omissions, *unread],
@@ -103,15 +96,15 @@ def _sentences(findings: Sequence[Finding], judged: int, measured: Measured | No
     images, high = _images(findings), _images([one for one in findings if one.score >= _HIGH])
     found = f"{images:,} {'has' if images == 1 else 'have'} a finding" if images else "none has a finding"
     some = f", {high:,} of them with a score of {_HIGH} or more" if images else ""
-    lines = [f"{_plural(judged, 'image')} judged; {found}{some}."]
+    lines = [f"{plural(judged, 'image')} judged; {found}{some}."]
     if images:
         counts = {kind: _images([one for one in findings if one.kind == kind]) for kind in KINDS}
         kind = max(counts, key=counts.__getitem__)
-        lines.append(f"Most frequent: {KINDS[kind]} ({_plural(counts[kind], 'image')}).")
+        lines.append(f"Most frequent: {KINDS[kind]} ({plural(counts[kind], 'image')}).")
     if measured:
         auroc = "" if measured.auroc is None else f", AUROC {measured.auroc:.3f}"
         lines.append(
-            f"Of {_plural(measured.spoiled, 'label')} spoiled on purpose, {measured.found:,} "
+            f"Of {plural(measured.spoiled, 'label')} spoiled on purpose, {measured.found:,} "
             f"{'is' if measured.found == 1 else 'are'} among the first {measured.spoiled:,} ranked "
             f"(precision {measured.precision:.2f}{auroc})."
         )
@@ -208,62 +201,11 @@ def finding_sheet(findings: Sequence[Finding], classes: Sequence[str], most: int
     return Sheet(title, headings, lines, left=(1, 2, 3, 7))
 
 
-def _gallery(
-    findings: Sequence[Finding], samples: Mapping[str, Sample], classes: Sequence[str]
-) -> tuple[list[Picture], list[Omission]]:
-    """A picture for each image, one in memory at a time; and images that cannot be shown any more."""
-    pictures, left = [], []
-    by_image = [list(own) for _, own in groupby(findings, key=lambda one: one.image_id)]
-    for rank, own in enumerate(tqdm(by_image, "Drawing findings", unit="image", disable=None), start=1):
-        try:
-            pictures.append(_picture(own, samples[own[0].image_id], classes, rank))
-        except ImageError as error:
-            left.append(Omission(own[0].image_id, f"{error}; not shown"))
-    if len(left) > _NAMED:
-        rest = Omission("Pictures", f"{_plural(len(left) - _NAMED, 'more image')} cannot be shown")
-        left = [*left[:_NAMED], rest]
-    return pictures, left
-
-
-def _picture(findings: Sequence[Finding], sample: Sample, classes: Sequence[str], rank: int) -> Picture:
-    """An image with its labels and its findings.
-
-    Raises:
-        ImageError: where it cannot be read, or is not what was judged.
-    """
-    image, size = read_grey(sample.path), (sample.height, sample.width)
-    if image.shape != size:
-        raise ImageError(f"has {image.shape[0]}x{image.shape[1]} pixels by now, and had {size[0]}x{size[1]}")
-    cards = [_shown(finding, classes) for finding in findings]
-    return labelled_picture(sample.image_id, image, sample.mask(), classes, cards, caption=f"rank {rank:,}")
-
-
-def _shown(finding: Finding, classes: Sequence[str]) -> Shown:
-    marked, suggested = (
-        (decode(code, *finding.size) > 0).astype(np.uint8) * np.uint8(c)
-        for code, c in ((finding.marked, finding.class_id), (finding.suggested, finding.suggested_id))
-    )
-    score = float(finding.score)
-    return Shown(
-        group=KINDS[finding.kind],
-        overlay=changed_overlay(marked, suggested),
-        score=score,
-        class_scores={classes[c - 1]: score for c in (finding.class_id, finding.suggested_id) if c},
-        note=f"{_what(finding, classes)}: {finding.reason}",
-        verdict=f"score {score:.2f}",
-    )
-
-
-def _what(finding: Finding, classes: Sequence[str]) -> str:
-    """Class marked and class suggested, in words."""
-    own, other = _name(finding.class_id, classes, ""), _name(finding.suggested_id, classes, "no defect")
-    if not own:
-        return f"{other} suggested"
-    return f"{own} redrawn" if own == other else f"{own} marked, {other} suggested"
-
-
 def _change(finding: Finding, classes: Sequence[str]) -> str:
-    own, other = _name(finding.class_id, classes, "nothing"), _name(finding.suggested_id, classes, "no defect")
+    own, other = (
+        class_name(finding.class_id, classes, "nothing"),
+        class_name(finding.suggested_id, classes, "no defect"),
+    )
     return own if own == other else f"{own} -> {other}"
 
 
@@ -276,11 +218,3 @@ def _ranks(findings: Sequence[Finding]) -> dict[str, int]:
 
 def _images(findings: Sequence[Finding]) -> int:
     return len({finding.image_id for finding in findings})
-
-
-def _name(class_id: int, classes: Sequence[str], nothing: str) -> str:
-    return classes[class_id - 1] if class_id else nothing
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -12,9 +12,9 @@ from steel_defects.data.twins import orient
 from steel_defects.exploration.charts import percent
 from steel_defects.exploration.collect import Exploration
 from steel_defects.exploration.segments import fitting
-from steel_defects.exploration.sheets import plural
 from steel_defects.page.content import Comparison, Omission, Picture
 from steel_defects.page.pictures import WIDTH, labelled_picture
+from steel_defects.sheet import plural
 
 _SQUARE = 320  # pixels: the width of images that are shown side by side
 

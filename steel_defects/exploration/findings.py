@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from steel_defects.exploration import fragments, numbers
 from steel_defects.exploration.charts import percent
 from steel_defects.exploration.collect import Exploration
-from steel_defects.exploration.sheets import plural, size_text
+from steel_defects.exploration.sheets import size_text
+from steel_defects.sheet import plural
 
 SOME = 0.01  # share of the images with a black margin from which on it is worth a word
 

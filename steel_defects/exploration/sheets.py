@@ -149,11 +149,6 @@ def size_text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def plural(count: int, noun: str) -> str:
-    """A number of things."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
     return list(table[list(columns)].itertuples(index=False, name=None))
 
