@@ -39,13 +39,14 @@ from steel_defects.auditing.finding import Finding, ranked, table
 from steel_defects.auditing.folds import assign_folds, train_folds
 from steel_defects.auditing.judge import judge
 from steel_defects.auditing.measure import measure
+from steel_defects.auditing.review import has_verdicts
 from steel_defects.auditing.settings import check, fold_settings
 from steel_defects.auditing.show import show
 from steel_defects.auditing.spoil import spoil, write_labels
 from steel_defects.console import stop
-from steel_defects.data.catalog import Sample
+from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import read_grey
+from steel_defects.data.images import ImageError, read_grey
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, data_settings, load_run_data, part_samples
 from steel_defects.files import write_whole
@@ -87,18 +88,24 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
     Raises:
         UserError: for what the user can mend.
     """
+    _refuse_to_overwrite(folder)
     checkpoint = Path(str(settings["checkpoint"])).expanduser()
     card = open_engine(checkpoint, **_engine(settings)).card  # before hours of training: it knows what cannot be had
     data = load_run_data([checkpoint], card, chosen, changes, divided=not settings["folds"])
     if settings["folds"]:
         samples = data.catalog.samples
     else:
-        samples = [sample for part in ("val", "test") for sample in part_samples(data, part, [checkpoint], card)]
+        parts = [part for part in ("val", "test") if data.samples(part)]
+        if not parts:
+            raise UserError(f"The run of {checkpoint} has no validation or test images here; folds=5 judges all images")
+        samples = [sample for part in parts for sample in part_samples(data, part, [checkpoint], card)]
     ways: dict[str, str] = {}
     if settings["spoil"]:
         if data.only_defective:
             raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
         samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
+        if not ways:
+            raise UserError(f"spoil={settings['spoil']} of these {len(samples)} images is none: take a larger share")
 
     if settings["folds"]:
         found = _out_of_fold(settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes))
@@ -108,7 +115,7 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
 
     by_id = {sample.image_id: sample for sample in samples}
     measured = measure(found, list(by_id), ways) if ways else None
-    facts = _facts(settings, checkpoint, data, len(samples), card.system)
+    facts = _facts(settings, checkpoint, data, len(samples), len(ways), card.system)
     write_whole(folder / "audit.csv", table(findings, data.classes).to_csv(index=False).encode("utf-8", "replace"))
     labels = {image_id: sample.rles for image_id, sample in by_id.items()}
     sizes = {image_id: (sample.height, sample.width) for image_id, sample in by_id.items()}
@@ -120,6 +127,15 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
     write_json(folder / "audit.json", {"facts": facts, "settings": settings, "spoiled": ways, "versions": versions()})
     show(report, findings, data.classes, folder, size)
     return findings
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    """A reviewer's work and a run's files are not to be written over."""
+    if RunFolder(folder).summary.exists():
+        raise UserError(f"{folder} holds a run; name another folder for the audit with hydra.run.dir")
+    table = folder / "audit.csv"
+    if table.is_file() and has_verdicts(table):
+        raise UserError(f"{table} has verdicts, which another audit would write over: move it, or name another folder")
 
 
 def _out_of_fold(
@@ -134,7 +150,8 @@ def _out_of_fold(
     fold_of = assign_folds(class_sets, data.groups, settings["folds"], settings["seed"])
     ids = [sample.image_id for sample in samples]
     training = fold_settings(settings, data_keys)
-    nets = train_folds(training, ids, class_sets, data.groups, fold_of, folder / "folds")
+    labels = data_hash(samples, data.catalog.digests)
+    nets = train_folds(training, ids, class_sets, data.groups, fold_of, labels, folder / "folds")
     jobs = ((path, [samples[i] for i in np.flatnonzero(fold_of == fold)], fold) for fold, path in enumerate(list(nets)))
     return _judged(settings, jobs, len(samples))
 
@@ -146,7 +163,7 @@ def _judged(settings: dict, jobs: Iterable[tuple[Path, Sequence[Sample], int | N
         for path, samples, fold in jobs:
             engine = open_engine(path, **_engine(settings))
             # Comparing costs about as much as predicting, and one net takes one image at a time.
-            for findings in ordered_map(_judge_with(engine, fold), samples, available_cores() + 1):
+            for findings in ordered_map(_judge_with(engine, path, fold), samples, available_cores() + 1):
                 found += findings
                 bar.update()
             del engine
@@ -159,17 +176,30 @@ def _engine(settings: dict) -> dict:
     return {key: settings[key] for key in ("precision", "threads", "device", "tta")}
 
 
-def _judge_with(engine: CheckpointEngine, fold: int | None):
+def _judge_with(engine: CheckpointEngine, checkpoint: Path, fold: int | None):
     def judge_sample(sample: Sample) -> list[Finding]:
-        probabilities = engine.probabilities(read_grey(sample.path))
+        try:
+            image = read_grey(sample.path)
+        except ImageError as error:
+            raise UserError(f"{sample.path} {error}") from error
+        if image.shape != (sample.height, sample.width):
+            raise UserError(f"{sample.path} was {sample.height}x{sample.width} when the audit began, and is not now")
+        probabilities = engine.probabilities(image)
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                f"{checkpoint} gives no numbers for {sample.image_id}: its training went wrong, or precision="
+                f"{engine.card.precision} is too narrow for it. Lower recipe.lr, or take precision=fp32"
+            )
         return judge(sample.image_id, sample.mask(), probabilities, fold)
 
     return judge_sample
 
 
-def _facts(settings: dict, checkpoint: Path, data: StripDataModule, judged: int, system: str) -> dict[str, str]:
+def _facts(
+    settings: dict, checkpoint: Path, data: StripDataModule, judged: int, spoiled: int, system: str
+) -> dict[str, str]:
     """What was judged, and by what."""
-    folds, spoiled = settings["folds"], settings["spoil"]
+    folds = settings["folds"]
     by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
     return {
         "Data": f"{data.name} in {data.root}, {data.csv}",
@@ -178,7 +208,7 @@ def _facts(settings: dict, checkpoint: Path, data: StripDataModule, judged: int,
         "Judged by": by,
         "Trained as": f"{system}, {checkpoint}",
         "Size": "x".join(map(str, settings["size"] or data.size)),
-        "Labels spoiled on purpose": f"{100 * spoiled:g} % (seed {settings['seed']})" if spoiled else "none",
+        "Labels spoiled on purpose": f"{spoiled:,} (seed {settings['seed']})" if spoiled else "none",
         "Data hash": data.catalog.data_hash,
     }
 

@@ -110,6 +110,8 @@ def explore(settings: Mapping, folder: Path) -> Report:
         "Labels": f"{data['csv']}, in the layout {_LAYOUTS[found.survey.annotations.layout]}",
         **({"Left out": f"{plural(len(excluded), 'image')}, by {data['exclude']}"} if data["exclude"] else {}),
     }
+    if data["only_defective"]:
+        facts["data.only_defective"] = "not applied here: clean images are counted, and the data hash is of all images"
     content = assemble(found, settings["title"], facts, settings["sheet"], settings["twins"])
     size = write(content, found, folder)
     show(content, found, folder, size)
@@ -153,9 +155,8 @@ def left_out(root: Path, data: Mapping) -> frozenset[str]:
     """
     if not data["exclude"]:
         return frozenset()
-    images = list_images(root / data["image_dir"])
-    if not (root / data["image_dir"]).is_dir():
-        images = read_annotations(root / data["csv"], len(data["classes"]))[0].lines
+    labelled = read_annotations(root / data["csv"], len(data["classes"]))[0].lines
+    images = {*list_images(root / data["image_dir"]), *labelled}
     excluded = read_excluded(Path(data["exclude"]), images)
     if images and len(excluded) == len(images):
         raise UserError(f"data.exclude={data['exclude']} leaves out all {len(images)} images")

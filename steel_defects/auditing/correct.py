@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from steel_defects import CONF_DIR
 from steel_defects.auditing.relabel import corrected_labels, write_corrected
 from steel_defects.auditing.review import read_review
 from steel_defects.data.catalog import list_images, load_catalog
+from steel_defects.data.datamodule import check_names, is_pair
 from steel_defects.errors import UserError
 from steel_defects.evaluation.run_data import data_settings
 from steel_defects.inference.loading import open_engine
@@ -68,7 +70,9 @@ def correct(settings: dict, folder: Path, chosen: Mapping | None = None, changes
     sheet = Sheet("Verdicts", ["verdict", "findings", "meaning"], sorted(lines), left=(0, 2))
     Console(soft_wrap=True).print(sheet.rich())
     log.info("Labels of %d images are others now: %s", len(changed), target)
-    use = [f"data.csv={target.absolute()}"]
+    kept = ("root", "image_dir", "classes", "image_size")
+    choice = [f"data={data['name']}"] if (Path(CONF_DIR) / "data" / f"{data['name']}.yaml").is_file() else []
+    use = [*choice, *(f"data.{key}={_typed(data[key])}" for key in kept), f"data.csv={target.absolute()}"]
     use += [f"data.exclude={review.path.absolute()}"] if review.excluded else []
     log.info("To use it: python -m steel_defects.train %s", " ".join(shlex.quote(word) for word in use))
     return target
@@ -84,4 +88,23 @@ def _data(settings: Mapping, chosen: Mapping | None, changes: Mapping | None) ->
             "reviewed=<audit.csv> needs to know which labels: data=<choice of conf/data> (with data.root=<folder> "
             "where it lies elsewhere), or checkpoint=<that of the audit>"
         )
-    return dict(chosen)
+    data, wrong = dict(chosen), []
+    for key in ("root", "csv", "image_dir"):
+        if not isinstance(data[key], str):
+            wrong.append(f"data.{key}={data[key]}: a path")
+    if data["image_size"] is not None and not is_pair(data["image_size"]):
+        wrong.append(f"data.image_size={data['image_size']}: [height, width] in pixels, or null for any")
+    try:
+        check_names(data["classes"])
+    except UserError as error:
+        wrong.append(str(error))
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return data
+
+
+def _typed(value: object) -> str:
+    """As Hydra reads it."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{','.join(map(str, value))}]"
+    return "null" if value is None else str(value)

@@ -65,17 +65,20 @@ def train_folds(
     class_sets: Sequence[tuple[int, ...]],
     groups: Sequence[int],
     fold_of: np.ndarray,
+    labels: str,
     folder: Path,
 ) -> Iterator[Path]:
     """Train a net for each fold, on all images but those of the fold.
 
     Each is a run as `steel_defects.train` makes it, whose validation and test images are those of the fold. Started
-    again with the same settings, finished folds are not trained anew, and a broken one goes on from its last epoch.
+    again with the same settings and labels, finished folds are not trained anew, and a broken one goes on from its last
+    epoch.
 
     Args:
         settings: of a run, as conf/train.yaml.
         image_ids, class_sets, groups: of all images.
         fold_of: int [N], as `assign_folds` returns it.
+        labels: hash of pictures and labels.
         folder: where the folds' runs go.
 
     Yields:
@@ -83,7 +86,7 @@ def train_folds(
         that it is to judge.
     """
     folds = int(fold_of.max()) + 1
-    home = folder / _digest(settings, image_ids, fold_of)
+    home = folder / _digest(settings, image_ids, fold_of, labels)
     for fold in range(folds):
         run = RunFolder(home / f"fold-{fold + 1}")
         held_out = np.flatnonzero(fold_of == fold)
@@ -105,9 +108,9 @@ def train_folds(
         yield run.last
 
 
-def _digest(settings: Mapping, image_ids: Sequence[str], fold_of: np.ndarray) -> str:
-    """Names the folder of what was trained just so: with other settings, images or folds it is another."""
-    content = json.dumps([settings, list(image_ids), fold_of.tolist()], sort_keys=True, default=str)
+def _digest(settings: Mapping, image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
+    """Names the folder of what was trained just so: with other settings, images, labels or folds it is another."""
+    content = json.dumps([settings, list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
 

@@ -26,7 +26,7 @@ def corrected_labels(
     labels_from: Path,
 ) -> dict[str, dict[int, str]]:
     """Apply what was accepted: in each image first all that is marked is taken away, then all that is suggested drawn
-    over what is there, so that the order of rows does not matter.
+    where nothing is marked, so that the order of rows does not matter, and labels that stay are left as they are.
 
     Args:
         review: whose excluded images are passed over.
@@ -58,8 +58,9 @@ def corrected_labels(
                 )
                 faults.append(Fault(str(review.path), message, change.row))
             after[marked] = 0
+        free = after == 0
         for change in changes:
-            after[rle_code.decode(change.suggested, *sizes[image]).astype(bool)] = change.suggested_id
+            after[free & (rle_code.decode(change.suggested, *sizes[image]) > 0)] = change.suggested_id
         if not np.array_equal(before, after):
             changed[image] = mask_codes(after)
     if faults:

@@ -108,6 +108,16 @@ def read_review(
     return Review(path, accepted, frozenset(excluded), verdicts)
 
 
+def has_verdicts(path: Path) -> bool:
+    """Whether a reviewer has filled in any verdict; of a file that cannot be read, it is better to think so."""
+    try:
+        header, rows = _read_rows(path)
+    except TableError:
+        return True
+    at = header.index("verdict")
+    return any(isinstance(cells, TableError) or cells[at].strip() for _, cells in rows)
+
+
 def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str] | TableError]]]:
     """The header, and line and cells of each row, as many as the header has."""
     records = read_records(read_lines(path, "an audit writes it as audit.csv"))

@@ -35,7 +35,7 @@ def spoil(
 
     Returns:
         The samples, in the order given; and the way in which each of the spoiled ones was, by image id, one of `KINDS`.
-        Where an image is too small to be shifted in, or has all classes, another one is spoiled in its place.
+        Where an image is too small to be shifted in, or has all classes, it is spoiled in another way.
     """
     rng = np.random.default_rng(seed)
     defective = [i for i, sample in enumerate(samples) if sample.classes]
@@ -44,24 +44,28 @@ def spoil(
     for i in rng.permutation(defective).tolist():
         if len(ways) == wanted:
             break
-        way = KINDS[len(ways) % len(KINDS)]
         sample = samples[i]
         c = int(rng.choice(sample.classes))
-        if way == "removed":
-            changed = {k: code for k, code in sample.rles.items() if k != c}
-        elif way == "swapped":
-            others = [k for k in range(1, num_classes + 1) if k not in sample.classes]
-            if not others:
-                continue
-            changed = {k: code for k, code in sample.rles.items() if k != c} | {int(rng.choice(others)): sample.rles[c]}
-        else:
-            moved = _shifted(sample.mask(), c, rng)
-            if moved is None:
-                continue
-            changed = mask_codes(moved)
+        turn = len(ways) % len(KINDS)
+        for way in (*KINDS[turn:], *KINDS[:turn]):  # the one whose turn it is, or the next that can be done
+            changed = _spoilt(sample, c, way, num_classes, rng)
+            if changed is not None:
+                break
         spoiled[i] = replace(sample, rles=dict(sorted(changed.items())))
         ways[sample.image_id] = way
     return spoiled, ways
+
+
+def _spoilt(sample: Sample, c: int, way: str, num_classes: int, rng: np.random.Generator) -> dict[int, str] | None:
+    """The labels with class c spoiled in a way; None where that cannot be done."""
+    rest = {k: code for k, code in sample.rles.items() if k != c}
+    if way == "removed":
+        return rest
+    if way == "swapped":
+        others = [k for k in range(1, num_classes + 1) if k not in sample.classes]
+        return rest | {int(rng.choice(others)): sample.rles[c]} if others else None
+    moved = _shifted(sample.mask(), c, rng)
+    return None if moved is None else mask_codes(moved)
 
 
 def _shifted(mask: np.ndarray, c: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -52,7 +52,7 @@ def read_annotations(
     Args:
         csv_path: UTF-8 text with commas; order of columns free, further columns and blank lines ignored.
         num_classes: classes run from 1 to this.
-        exclude: ids of images whose rows are passed over, sound or not.
+        exclude: ids of images whose rows are passed over; a row of which image or class cannot be read is a fault.
 
     Returns:
         the sound rows, and the faults by row. A faulty row is in the second only.

@@ -208,13 +208,18 @@ def load_catalog(
     """
     if on_bad not in ("stop", "skip"):
         raise UserError(f"data.on_bad is 'stop' or 'skip', not {on_bad!r}")
+    if exclude is not None and not isinstance(exclude, str | Path):
+        raise UserError(f"data.exclude={exclude}: the path of one CSV file, or null")
     root = Path(root)
     require_layout(root, csv, image_dir)
     images = list_images(root / image_dir)
     if not images:
         raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    excluded = read_excluded(Path(exclude), images) if exclude else frozenset()
-    if len(excluded) == len(images):
+    excluded = frozenset()
+    if exclude:  # also of images whose file is missing: that is one way to be rid of the fault
+        known = {*images, *read_annotations(root / csv, num_classes)[0].lines}
+        excluded = read_excluded(Path(exclude), known)
+    if excluded.issuperset(images):
         raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
     found = survey(
         root,

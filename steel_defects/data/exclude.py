@@ -33,7 +33,7 @@ def read_excluded(path: Path, image_ids: Collection[str]) -> frozenset[str]:
         _, _, header = next(records, (1, 1, []))
     except TableError as error:
         raise UserError(f"data.exclude={path} {error}") from error
-    columns = [] if isinstance(header, TableError) else [name.strip() for name in header]
+    columns = [] if isinstance(header, TableError) else [_known(name.strip()) for name in header]
     if "ImageId" not in columns:
         message = f"column ImageId is missing; there are: {', '.join(columns)}"
         raise DataFaults([Fault(str(path), message, 1)], way_out)
@@ -55,3 +55,8 @@ def read_excluded(path: Path, image_ids: Collection[str]) -> frozenset[str]:
     if faults:
         raise DataFaults(faults, way_out)
     return frozenset(excluded)
+
+
+def _known(name: str) -> str:
+    """A column's name; `Verdict` is what some spreadsheets make of it, and must not count for none."""
+    return "verdict" if name.lower() == "verdict" else name

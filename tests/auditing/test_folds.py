@@ -138,8 +138,8 @@ def stand_in(monkeypatch) -> StandIn:
     return stand_in
 
 
-def run_folds(folder: Path, settings: dict = SETTINGS, ids=IDS, fold_of=FOLD_OF) -> list[Path]:
-    return list(train_folds(settings, ids, CLASSES, GROUPS, fold_of, folder))
+def run_folds(folder: Path, settings: dict = SETTINGS, ids=IDS, fold_of=FOLD_OF, labels="ab") -> list[Path]:
+    return list(train_folds(settings, ids, CLASSES, GROUPS, fold_of, labels, folder))
 
 
 def test_each_is_trained_on_all_but_its_own_images(stand_in, tmp_path, caplog):
@@ -168,7 +168,7 @@ def test_each_is_trained_on_all_but_its_own_images(stand_in, tmp_path, caplog):
 
 
 def test_a_fold_is_trained_when_it_is_asked_for(stand_in, tmp_path):
-    nets = train_folds(SETTINGS, IDS, CLASSES, GROUPS, FOLD_OF, tmp_path)
+    nets = train_folds(SETTINGS, IDS, CLASSES, GROUPS, FOLD_OF, "ab", tmp_path)
     assert stand_in.trained == []
     next(nets)
     assert stand_in.trained == ["fold-1"]
@@ -235,7 +235,7 @@ def test_nets_of_two_folds(settings, tmp_path, monkeypatch, caplog):
     samples = data.catalog.samples
     ids, class_sets = [sample.image_id for sample in samples], [sample.classes for sample in samples]
     fold_of = assign_folds(class_sets, data.groups, 2, 0)
-    arguments = (own, ids, class_sets, data.groups, fold_of, tmp_path / "folds")
+    arguments = (own, ids, class_sets, data.groups, fold_of, "ab", tmp_path / "folds")
     paths = list(train_folds(*arguments))
     assert len(paths) == 2
     for fold, path in enumerate(paths):

@@ -188,12 +188,13 @@ def test_missing_file(tmp_path):
 
 
 def model(mask: np.ndarray, rows: list[tuple[int, np.ndarray, int, np.ndarray]]) -> np.ndarray:
-    """What applying is: class taken and its pixels, class drawn and its pixels."""
+    """What applying is: class taken and its pixels; class drawn where nothing is left, and its pixels."""
     new = mask.copy()
     for c, marked, _, _ in rows:
         new[marked & (mask == c)] = 0
+    free = new == 0
     for _, _, s, suggested in rows:
-        new[suggested] = s
+        new[suggested & free] = s
     return new
 
 
@@ -412,7 +413,7 @@ def made_up(
     mask = (rng.integers(1, 4, size) * (rng.random(size) < 0.2)).astype(np.uint8)
     mask[band(1, size, rng)] = 1
     mask[band(2, size, rng)] = 2
-    rows = [(0, np.zeros(size, bool), int(rng.integers(1, 4)), band(0, size, rng))]  # missing, over what is there
+    rows = [(0, np.zeros(size, bool), int(rng.integers(1, 4)), band(0, size, rng))]  # missing
     quarters = np.indices(size)[1] // (size[1] // 4)
     rows.append((1, (mask == 1) & (quarters == 1), 0, np.zeros(size, bool)))  # unseen
     rows.append((2, (mask == 2) & (quarters == 2), 3, (mask == 2) & (quarters == 2)))  # class

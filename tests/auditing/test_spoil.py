@@ -134,8 +134,7 @@ def test_the_seed_decides():
     assert set(first[1]) != set(other[1])
 
 
-def test_images_too_small_to_be_shifted_in_are_passed_over():
-    """The third in turn has to be shifted: it is always the large one."""
+def test_images_too_small_to_be_shifted_in_are_spoiled_otherwise():
     rng = np.random.default_rng(0)
     small = [make_sample(f"{k}.png", draw(rng, (12, 14), (1,))) for k in range(8)]
     large = make_sample("large.png", draw(rng, SIZE, (2,)))
@@ -143,13 +142,14 @@ def test_images_too_small_to_be_shifted_in_are_passed_over():
         _, ways = spoil([*small, large], 1 / 3, CLASSES, seed)
         shifted = [image_id for image_id, way in ways.items() if way == "shifted"]
         assert set(shifted) <= {"large.png"}
-        assert len(ways) == 3 or (len(ways) == 2 and not shifted)
+        assert len(ways) == 3
     after, ways = spoil(small, 1, CLASSES)
-    assert Counter(ways.values()) == {"removed": 1, "swapped": 1}, "with none to be shifted, it ends there"
-    assert sum(new is not old for new, old in zip(after, small, strict=True)) == 2
+    assert len(ways) == len(small)
+    assert set(ways.values()) == {"removed", "swapped"}
+    assert sum(new is not old for new, old in zip(after, small, strict=True)) == len(small)
 
 
-def test_images_that_have_all_classes_are_passed_over_for_swapping():
+def test_images_that_have_all_classes_are_spoiled_otherwise():
     rng = np.random.default_rng(0)
     full = [make_sample(f"{k}.png", draw(rng, SIZE, (1, 2))) for k in range(9)]
     single = make_sample("single.png", draw(rng, SIZE, (1,)))
@@ -158,7 +158,8 @@ def test_images_that_have_all_classes_are_passed_over_for_swapping():
         swapped = [new for new in after if ways.get(new.image_id) == "swapped"]
         assert [new.image_id for new in swapped] in ([], ["single.png"])
         assert all(new.classes == (2,) for new in swapped)
-    assert set(spoil(full, 1, 2)[1].values()) == {"removed"}
+    ways = spoil(full, 1, 2)[1]
+    assert (len(ways), set(ways.values())) == (len(full), {"removed", "shifted"})
 
 
 def test_data_without_defects_or_images():

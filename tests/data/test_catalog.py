@@ -350,5 +350,5 @@ def test_faults_of_an_exclusion(make, text, expected):
 
 
 def test_an_exclusion_that_is_not_there(make):
-    with pytest.raises(UserError, match=r"data\.exclude=nowhere\.csv cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"data\.exclude=nowhere\.csv does not exist"):
         load(make(["a.png,1,1 3"]), exclude="nowhere.csv")
