@@ -89,7 +89,9 @@ def smaller(name: str, rest: str, root: Path) -> list[str]:
         drawn = ["data.synthetic.num_images=50", "+data.synthetic.size=[64,400]"] if "data=synthetic" in rest else []
         return [f"data.root={root}", "data.image_size=[64,400]", "data.size=[64,64]", "sheet=2", *drawn]
     if name == "audit":
-        return [] if "folds=" in rest or "reviewed=" in rest else ["folds=2", "epochs=1", "tta=false"]
+        if "spoil=" in rest:  # of ten images, more than a tenth
+            return ["spoil=0.5"]
+        return [] if "reviewed=" in rest else ["folds=2", "epochs=1", "tta=false"]
     return _SMALLER.get(name, [])
 
 
