@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 import pytorch_lightning as pl
 import torch
@@ -34,6 +37,7 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
     if accelerator == "auto":
         accelerator = "gpu" if CUDAAccelerator.is_available() else "cpu"
     callbacks: list[Callback] = [
+        Interrupts(),
         HistoryWriter(run.history),
         FirstCheckpoint(run),
         MovableCheckpoint(
@@ -92,6 +96,47 @@ class MovableCheckpoint(ModelCheckpoint):
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[key] = here(state[key])
         super().load_state_dict(state)
+
+
+class Interrupts(Callback):
+    """Sees to it that no Ctrl-C is lost.
+
+    Python drops an exception that is raised while it cleans something up, or in some libraries' callbacks; with it the
+    interrupt would be gone. So it is noted, too, and raised again before the next batch.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        # Elsewhere than in the main thread, or where somebody else cares for it, nothing is changed.
+        if threading.current_thread() is threading.main_thread() and _interrupts() is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if _interrupts() == self._note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.default_int_handler(number, frame)
+
+    def _check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *args: object) -> None:
+        self._check()
+
+    def on_validation_batch_start(self, *args: object) -> None:
+        self._check()
+
+    def on_test_batch_start(self, *args: object) -> None:
+        self._check()
+
+
+def _interrupts() -> object:
+    return signal.getsignal(signal.SIGINT)
 
 
 class FirstCheckpoint(Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from steel_defects.models.module import SegmentationModule
 from steel_defects.runs import RunFolder
 from steel_defects.settings import read_settings
 from steel_defects.train import train
+from steel_defects.trainer import FirstCheckpoint
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +276,23 @@ def wait_for(condition, process, seconds: float = 120) -> None:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "the run did not get there in time"
         time.sleep(0.01)
+
+
+def test_an_interrupt_that_a_library_swallows_is_not_lost(settings, tmp_path, monkeypatch):
+    def swallow(self, trainer, module):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(FirstCheckpoint, "on_train_start", swallow)
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell gives a command in the foreground
+    run = RunFolder(tmp_path)
+    try:
+        with pytest.raises(SystemExit):
+            train(settings(), run)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(run.read_history()) == 0
 
 
 def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, tmp_path, load_state):
