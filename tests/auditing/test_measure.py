@@ -15,7 +15,7 @@ def finding(image_id: str, score: float, kind: str = "missing") -> Finding:
 
 
 def test_a_case_counted_by_hand():
-    """b, e and f are spoiled; the ranking is e, a, b, then the others by id: c, d, f."""
+    """b, e and f are spoiled; the ranking is e, a, b, then by id c, d, f. Without a finding, f is not found."""
     found = [
         finding("a", 0.8, "unseen"),
         finding("b", 0.1, "outline"),
@@ -25,7 +25,7 @@ def test_a_case_counted_by_hand():
     ]
     measured = measure(found, list("fedcba"), {"b": "removed", "e": "shifted", "f": "shifted"})
     assert (measured.images, measured.spoiled, measured.found, measured.precision) == (6, 3, 2, 2 / 3)
-    np.testing.assert_allclose(measured.precisions, [1, 1 / 2, 2 / 3, 2 / 4, 2 / 5, 3 / 6])
+    np.testing.assert_allclose(measured.precisions, [1, 1 / 2, 2 / 3, 2 / 4, 2 / 5, 2 / 6])
     # Of the 9 pairs of a spoiled and another image: e wins 3, b wins 2, f ties with c and d.
     assert measured.auroc == pytest.approx((3 + 2 + 2 * 0.5) / 9)
     assert measured.ways.loc["removed"].tolist() == [1, 1]
@@ -77,7 +77,7 @@ def test_the_order_of_findings_and_images_does_not_matter():
 def test_where_every_label_is_spoiled_there_is_no_auroc():
     measured = measure([finding("a", 0.5)], ["a", "b"], {"a": "removed", "b": "removed"})
     assert measured.auroc is None
-    assert measured.precisions.tolist() == [1, 1]
+    assert measured.precisions.tolist() == [1, 1 / 2], "nothing was found in b"
 
 
 def test_an_audit_without_findings_is_as_good_as_chance():
