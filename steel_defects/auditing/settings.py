@@ -37,11 +37,11 @@ def check(settings: Mapping) -> None:
     if settings["folds"] == 0:
         ignored = [key for key in ("epochs", "size") if settings[key] is not None]
         wrong += [f"{key}={settings[key]} is for the nets of the folds, and folds=0 trains none" for key in ignored]
+    elif ((settings["data"] or {}).get("split") or {}).get("file"):
+        wrong.append("data.split.file is for folds=0: the folds are a split of their own")
     size = settings["size"]
     if size is not None and (not is_pair(size) or any(side % 16 for side in size)):
         wrong.append(f"size={size}: [height, width] in pixels, multiples of 16, or null")
-    elif _is_whole(settings["folds"]) and ((settings["data"] or {}).get("split") or {}).get("file"):
-        wrong.append("data.split.file is for folds=0: the folds are a split of their own")
     for key in ("spoil", "least"):
         if isinstance(settings[key], bool) or not isinstance(settings[key], int | float) or not 0 <= settings[key] <= 1:
             wrong.append(f"{key}={settings[key]}: a share, 0 to 1")

@@ -30,10 +30,19 @@ def audit_settings(*overrides: str) -> dict:
         ["checkpoint=A.CKPT", "folds=0", "shown=0", "seed=0", "least=0", "spoil=0"],
         ["checkpoint=a.ckpt", "folds=2", "epochs=1", "threads=1", "size=[64,128]", "spoil=1", "least=1.0"],
         ["reviewed=audit.csv"],
+        ["checkpoint=a.ckpt", "folds=0", "data.split.file=split.csv"],
     ],
 )
 def test_settings_that_make_sense(overrides):
     check(audit_settings(*overrides))
+
+
+def test_folds_take_no_split_and_say_so_beside_other_faults():
+    with pytest.raises(UserError) as caught:
+        check(audit_settings("checkpoint=a.ckpt", "data.split.file=split.csv", "size=[100,256]"))
+    first, second = str(caught.value).splitlines()
+    assert first == "data.split.file is for folds=0: the folds are a split of their own"
+    assert second.startswith("size=[100, 256]")
 
 
 @pytest.mark.parametrize(
