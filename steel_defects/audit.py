@@ -131,8 +131,7 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
 
 def _refuse_to_overwrite(folder: Path) -> None:
     """A reviewer's work and a run's files are not to be written over."""
-    if RunFolder(folder).summary.exists():
-        raise UserError(f"{folder} holds a run; name another folder for the audit with hydra.run.dir")
+    RunFolder(folder).must_be_free("audit")
     table = folder / "audit.csv"
     if table.is_file() and has_verdicts(table):
         raise UserError(f"{table} has verdicts, which another audit would write over: move it, or name another folder")
@@ -151,8 +150,8 @@ def _out_of_fold(
     ids = [sample.image_id for sample in samples]
     training = fold_settings(settings, data_keys)
     labels = data_hash(samples, data.catalog.digests)
-    nets = train_folds(training, ids, class_sets, data.groups, fold_of, labels, folder / "folds")
-    jobs = ((path, [samples[i] for i in np.flatnonzero(fold_of == fold)], fold) for fold, path in enumerate(list(nets)))
+    nets = list(train_folds(training, ids, class_sets, data.groups, fold_of, labels, folder / "folds"))
+    jobs = [(path, [samples[i] for i in np.flatnonzero(fold_of == fold)], fold) for fold, path in enumerate(nets)]
     return _judged(settings, jobs, len(samples))
 
 

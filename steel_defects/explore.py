@@ -31,10 +31,9 @@ from rich.console import Console
 from steel_defects import CONF_DIR
 from steel_defects.arguments import DATA_PATHS, quote
 from steel_defects.console import stop
-from steel_defects.data.annotations import read_annotations
-from steel_defects.data.catalog import list_images, require_layout
+from steel_defects.data.annotations import LAYOUTS
+from steel_defects.data.catalog import left_out, require_layout
 from steel_defects.data.datamodule import check_names, check_size, is_pair
-from steel_defects.data.exclude import read_excluded
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.exploration.assemble import assemble
@@ -42,19 +41,13 @@ from steel_defects.exploration.collect import Exploration, collect
 from steel_defects.exploration.sheets import class_sheet
 from steel_defects.files import write_whole
 from steel_defects.page.content import Report
-from steel_defects.page.drawing import png
-from steel_defects.page.html import write_page
-from steel_defects.page.markdown import markdown
+from steel_defects.page.folder import write_report
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
 TABLES = ("images", "regions", "segments", "twins", "faults")
-_LAYOUTS = {
-    "defect_rows": "ImageId,ClassId,EncodedPixels (a row for each defect class of an image)",
-    "all_rows": "ImageId_ClassId,EncodedPixels (a row for each class, empty where there is no defect)",
-}
 
 
 @hydra.main(config_path=CONF_DIR, config_name="explore", version_base="1.3")
@@ -86,14 +79,13 @@ def explore(settings: Mapping, folder: Path) -> Report:
         UserError: where there is nothing to look at, or a setting makes no sense.
     """
     check(settings)
-    if RunFolder(folder).summary.exists():
-        raise UserError(f"{folder} holds a run; name another folder for the exploration with hydra.run.dir")
+    RunFolder(folder).must_be_free("exploration")
     data = settings["data"]
     root = Path(data["root"]).expanduser()
     if data.get("synthetic") is not None:
         write_synthetic(root, **data["synthetic"])
     require_layout(root, data["csv"], data["image_dir"], without_images=True)
-    excluded = left_out(root, data)
+    excluded = left_out(data["exclude"], root, data["csv"], data["image_dir"], len(data["classes"]))
     found = collect(
         root,
         csv=data["csv"],
@@ -107,7 +99,7 @@ def explore(settings: Mapping, folder: Path) -> Report:
     facts = {
         "Data": data["name"],
         "Root": str(root),
-        "Labels": f"{data['csv']}, in the layout {_LAYOUTS[found.survey.annotations.layout]}",
+        "Labels": f"{data['csv']}, in the layout {LAYOUTS[found.survey.annotations.layout]}",
         **({"Left out": f"{plural(len(excluded), 'image')}, by {data['exclude']}"} if data["exclude"] else {}),
     }
     if data["only_defective"]:
@@ -147,31 +139,12 @@ def check(settings: Mapping) -> None:
         raise UserError("\n".join(wrong))
 
 
-def left_out(root: Path, data: Mapping) -> frozenset[str]:
-    """Ids of the images that `data.exclude` leaves out.
-
-    Raises:
-        UserError: where it is at fault, or leaves nothing.
-    """
-    if not data["exclude"]:
-        return frozenset()
-    labelled = read_annotations(root / data["csv"], len(data["classes"]))[0].lines
-    images = {*list_images(root / data["image_dir"]), *labelled}
-    excluded = read_excluded(Path(data["exclude"]), images)
-    if images and len(excluded) == len(images):
-        raise UserError(f"data.exclude={data['exclude']} leaves out all {len(images)} images")
-    return excluded
-
-
 def write(content: Report, found: Exploration, folder: Path) -> int:
     """Write explore.html, explore.md, figures/ and the tables; returns the page's size in bytes."""
-    for chart in (chart for section in content.sections for chart in section.charts):
-        write_whole(folder / "figures" / f"{chart.name}.png", png(chart.figure))
     for name in TABLES:
         text = getattr(found, name).to_csv(index=False)
         write_whole(folder / f"{name}.csv", text.encode("utf-8", "replace"))
-    write_whole(folder / "explore.md", markdown(content, "figures", "explore.html").encode("utf-8", "replace"))
-    return write_page(content, folder / "explore.html")
+    return write_report(content, folder, "explore")
 
 
 def show(content: Report, found: Exploration, folder: Path, size: int) -> None:

@@ -27,9 +27,7 @@ from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.files import write_whole
 from steel_defects.page.content import Report
-from steel_defects.page.drawing import png
-from steel_defects.page.html import write_page
-from steel_defects.page.markdown import markdown
+from steel_defects.page.folder import write_report
 from steel_defects.runs import RunFolder
 from steel_defects.study.accuracy import console_sheet
 from steel_defects.study.assemble import assemble
@@ -63,8 +61,7 @@ def report(settings: Mapping, folder: Path) -> Report:
     """
     runs = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
     check(settings | {"runs": runs})
-    if RunFolder(folder).summary.exists():
-        raise UserError(f"{folder} holds a run; name another folder for the report with hydra.run.dir")
+    RunFolder(folder).must_be_free("report")
     study = collect([Path(str(path)).expanduser() for path in runs])
     root = settings["data"]["root"]
     content = assemble(study, settings["title"], Path(root) if root else None, settings["gallery"])
@@ -89,10 +86,7 @@ def check(settings: Mapping) -> None:
 
 def write(content: Report, study: Study, folder: Path) -> int:
     """Write report.html, report.md, figures/ and results.csv; returns the page's size in bytes."""
-    for chart in (chart for section in content.sections for chart in section.charts):
-        write_whole(folder / "figures" / f"{chart.name}.png", png(chart.figure))
-    size = write_page(content, folder / "report.html")
-    write_whole(folder / "report.md", markdown(content, "figures").encode("utf-8", "replace"))
+    size = write_report(content, folder, "report")
     write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode("utf-8", "replace"))
     return size
 

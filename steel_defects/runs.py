@@ -48,6 +48,18 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.figures = self.path / "figures"
 
+    def must_be_free(self, what: str) -> None:
+        """Refuse to write other results over those of a run.
+
+        Args:
+            what: is to be written, for the message.
+
+        Raises:
+            UserError: where there is a run.
+        """
+        if self.summary.exists():
+            raise UserError(f"{self.path} holds a run; name another folder for the {what} with hydra.run.dir")
+
     def write_summary(self, summary: Mapping) -> None:
         """Write `summary.json`, see `write_json`."""
         write_json(self.summary, summary)

@@ -16,10 +16,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.data.catalog import load_catalog
+from steel_defects.data.catalog import left_out, load_catalog
 from steel_defects.data.rle import decode
 from steel_defects.errors import DataFaults, UserError
-from steel_defects.explore import TABLES, explore, left_out
+from steel_defects.explore import TABLES, explore
 from steel_defects.page.content import Report
 
 CLASSES = ["pits", "streaks", "scratches", "patches"]
@@ -185,8 +185,9 @@ def test_excluded_images_are_nowhere(copied, tmp_path, truth):
     assert len(read(tmp_path / "out", "images")) == 49
     assert content.facts["Left out"] == f"1 image, by {tmp_path / 'out.csv'}"
     shutil.rmtree(copied / "train_images")
-    settings = given(copied, f"data.exclude={tmp_path / 'out.csv'}")
-    assert left_out(copied, settings["data"]) == {name}  # known from the label file alone, too
+    data = given(copied, f"data.exclude={tmp_path / 'out.csv'}")["data"]
+    out = left_out(data["exclude"], copied, data["csv"], data["image_dir"], len(data["classes"]))
+    assert out == {name}  # known from the label file alone, too
 
 
 def test_excluding_all_is_refused(copied, tmp_path):

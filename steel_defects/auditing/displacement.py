@@ -46,3 +46,15 @@ def best_displacement(marked: np.ndarray, probability: np.ndarray, near: float, 
         return Displacement(0, 0, float(overlaps[far, far]), 0.0)
     overlap = float(allowed[down, right])
     return Displacement(int(down) - far, int(right) - far, overlap, max(0.0, overlap - float(overlaps[far, far])))
+
+
+def shift(inside: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A mask [H, W] moved by so many pixels, up and left where negative; what comes in is empty."""
+    moved = np.zeros_like(inside)
+    height, width = inside.shape
+    if abs(down) >= height or abs(right) >= width:
+        return moved
+    to = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+    source = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
+    moved[to] = inside[source]
+    return moved

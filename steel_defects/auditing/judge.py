@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from steel_defects.auditing.displacement import Displacement, best_displacement
+from steel_defects.auditing.displacement import Displacement, best_displacement, shift
 from steel_defects.auditing.finding import Finding
-from steel_defects.auditing.spoil import shift
 from steel_defects.data.rle import encode
 
 _TOLERANCE = 0.02  # of the image's smaller side

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steel_defects.auditing.displacement import shift
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import mask_codes
 from steel_defects.files import write_whole
@@ -76,18 +77,6 @@ def _shifted(mask: np.ndarray, c: int, rng: np.random.Generator) -> np.ndarray |
         if moved.any():
             return np.where(moved, c, rest).astype(np.uint8)
     return None
-
-
-def shift(inside: np.ndarray, down: int, right: int) -> np.ndarray:
-    """A mask [H, W] moved by so many pixels, up and left where negative; what comes in is empty."""
-    moved = np.zeros_like(inside)
-    height, width = inside.shape
-    if abs(down) >= height or abs(right) >= width:
-        return moved
-    to = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
-    source = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
-    moved[to] = inside[source]
-    return moved
 
 
 def write_labels(path: Path, samples: Sequence[Sample]) -> None:

@@ -10,10 +10,11 @@ from steel_defects.data import rle as rle_code
 from steel_defects.data.label_table import Layout, TableError, read_table
 from steel_defects.errors import Fault
 
-KNOWN_LAYOUTS = (
-    "known layouts: ImageId,ClassId,EncodedPixels (a row for each defect class of an image) and "
-    "ImageId_ClassId,EncodedPixels (a row for each class, empty where there is no defect)"
-)
+LAYOUTS: dict[Layout, str] = {
+    "defect_rows": "ImageId,ClassId,EncodedPixels (a row for each defect class of an image)",
+    "all_rows": "ImageId_ClassId,EncodedPixels (a row for each class, empty where there is no defect)",
+}
+KNOWN_LAYOUTS = f"known layouts: {' and '.join(LAYOUTS.values())}"
 
 
 @dataclass(frozen=True)

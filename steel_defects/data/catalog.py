@@ -175,6 +175,25 @@ def list_images(folder: Path) -> dict[str, Path]:
     }
 
 
+def left_out(exclude: str | Path | None, root: Path, csv: str, image_dir: str, num_classes: int) -> frozenset[str]:
+    """Ids of the images that `data.exclude` leaves out, also of such that the label file alone names.
+
+    Args:
+        exclude: a CSV, see `read_excluded`; None leaves none out.
+        root, csv, image_dir, num_classes: as for `load_catalog`.
+
+    Raises:
+        UserError: where the CSV is at fault, or leaves no image.
+    """
+    if not exclude:
+        return frozenset()
+    known = {*list_images(root / image_dir), *read_annotations(root / csv, num_classes)[0].lines}
+    excluded = read_excluded(Path(exclude), known)
+    if known and len(excluded) == len(known):
+        raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
+    return excluded
+
+
 def load_catalog(
     root: Path,
     *,
@@ -215,10 +234,7 @@ def load_catalog(
     images = list_images(root / image_dir)
     if not images:
         raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    excluded = frozenset()
-    if exclude:  # also of images whose file is missing: that is one way to be rid of the fault
-        known = {*images, *read_annotations(root / csv, num_classes)[0].lines}
-        excluded = read_excluded(Path(exclude), known)
+    excluded = left_out(exclude, root, csv, image_dir, num_classes)
     if excluded.issuperset(images):
         raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
     found = survey(

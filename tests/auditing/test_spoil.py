@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from steel_defects.auditing.spoil import KINDS, SHIFT, shift, spoil, write_labels
+from steel_defects.auditing.displacement import shift
+from steel_defects.auditing.spoil import KINDS, SHIFT, spoil, write_labels
 from steel_defects.data.catalog import Sample, load_catalog
 from steel_defects.data.labels import mask_codes
 from steel_defects.errors import UserError
