@@ -16,7 +16,7 @@ test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS) 
 test-data: TESTS = tests/data tests/evaluation steel_defects
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench $(PARTS)
+.PHONY: help setup demo test lint bench study $(PARTS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/' | expand -t 14
@@ -45,3 +45,22 @@ lint: setup  ## check style and formatting
 
 bench: setup  ## time the paper's four systems on every engine of this machine
 	$(BIN)/python -m steel_defects.benchmark
+
+# What `make study` is of; OPTIONS are further settings of the training, DOWNLOAD of the download.
+DATA ?= severstal
+ROOT ?= data/$(DATA)
+STUDY ?= study
+SEEDS ?= 1,2,3
+OPTIONS ?=
+DOWNLOAD ?=
+PAPER := paper/baseline,paper/densenet201,paper/resnet101,paper/efficientnet-b1
+study: ON = data=$(DATA) data.root=$(ROOT)
+
+study: setup  ## download, explore, train the paper's four systems, report; set DATA, ROOT, STUDY, SEEDS, OPTIONS
+ifeq ($(DATA),severstal)
+	$(BIN)/python -m steel_defects.download data.root=$(ROOT) $(DOWNLOAD)
+endif
+	$(BIN)/python -m steel_defects.explore $(ON) $(filter data.% +data.%,$(OPTIONS)) hydra.run.dir=$(STUDY)/explore
+	$(BIN)/python -m steel_defects.train --multirun $(ON) experiment=$(PAPER) seed=$(SEEDS) \
+		hydra.sweep.dir=$(STUDY)/runs sweep.skip_finished=true $(OPTIONS); failed=$$?; \
+	$(BIN)/python -m steel_defects.report runs=$(STUDY)/runs hydra.run.dir=$(STUDY)/report && exit $$failed

@@ -4,16 +4,67 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from steel_defects.manual.text import register
 
 # Keys of all commands that read data.
 DATA_PATHS = ("data.root", "data.csv", "data.image_dir", "data.exclude", "data.split.file")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Keys of one command that are typed otherwise than Hydra reads them.
+
+    Args:
+        paths: see `quote`.
+        path_lists: see `read_paths`.
+        lists: see `read_lists`.
+        names: what is typed for a key, see `rename`.
+    """
+
+    paths: Collection[str] = ()
+    path_lists: Collection[str] = ()
+    lists: Collection[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+TYPED = {
+    "train": Typed(paths=("resume", *DATA_PATHS)),
+    "evaluate": Typed(paths=("checkpoint", "decision", *DATA_PATHS)),
+    "predict": Typed(
+        paths=("checkpoint", "input", "output", "decision", "submission"),
+        names={"model": "checkpoint"},  # conf/model/ makes `model` a group
+    ),
+    "export": Typed(paths=("checkpoint", "output", *DATA_PATHS), lists=("format", "precision")),
+    "benchmark": Typed(lists=("systems", "engines", "end_to_end")),
+    "explore": Typed(paths=("title", *DATA_PATHS)),
+    "audit": Typed(paths=("checkpoint", "reviewed", "title", *DATA_PATHS)),
+    "report": Typed(paths=("data.root", "title"), path_lists=("runs",)),
+    "download": Typed(paths=DATA_PATHS),
+    "dashboard": Typed(
+        paths=("project", "entity", "name", "group", "heat_map"), path_lists=("tags", "systems", "update")
+    ),
+}
 
 _SWEEPS = {"-m", "--multirun"}
 # Hydra reads these as they are typed; of others it would make numbers (1.10, 2026_01_31) or refuse them (a space, ü).
 _PLAIN = re.compile(
     r"(?=.*[A-Za-z./])(?!(?:true|false|null|nan|inf)$)[A-Za-z_./][\w./:%+@-]*", re.ASCII | re.IGNORECASE
 )
+
+
+def prepare(command: str) -> None:
+    """Make Hydra read what was typed for a command, and have it answer `--help` with the command's manual."""
+    typed = TYPED[command]
+    for name, key in typed.names.items():
+        rename(name, key)
+    for key in typed.path_lists:
+        read_paths(key)
+    read_lists(typed.lists)
+    quote(typed.paths)
+    register()
 
 
 def quote(keys: Collection[str]) -> None:

@@ -31,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import DATA_PATHS, quote
+from steel_defects.arguments import prepare
 from steel_defects.auditing.assemble import assemble
 from steel_defects.auditing.coco import write_coco
 from steel_defects.auditing.correct import correct
@@ -213,5 +213,5 @@ def _facts(
 
 
 if __name__ == "__main__":
-    quote(("checkpoint", "reviewed", "title", *DATA_PATHS))
+    prepare("audit")
     main()

@@ -37,11 +37,10 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import read_lists
+from steel_defects.arguments import prepare
 from steel_defects.bench.chart import draw_chart
 from steel_defects.bench.files import Pictures
 from steel_defects.bench.measure import measure_loading, measure_system
@@ -50,7 +49,7 @@ from steel_defects.bench.progress import Progress
 from steel_defects.bench.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
 from steel_defects.bench.rows import Row, size_name, write_csv
 from steel_defects.bench.systems import read_system
-from steel_defects.console import quiet_libraries, stop
+from steel_defects.console import quiet_libraries, stop, wide_console
 from steel_defects.errors import UserError
 from steel_defects.machine import cpu_name
 from steel_defects.packages import versions
@@ -151,8 +150,8 @@ def write(folder: Path, rows: Sequence[Row], about: Mapping, plan: Plan, complet
 
 
 def show(sheets: Sequence[Sheet | None]) -> None:
-    """Print tables, 100 columns wide where nothing tells how wide the output is."""
-    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
+    """Print tables."""
+    console = wide_console()
     for sheet in filter(None, sheets):
         console.print(sheet.rich())
 
@@ -163,5 +162,5 @@ def _paper() -> dict[str, dict]:
 
 
 if __name__ == "__main__":
-    read_lists(("systems", "engines", "end_to_end"))
+    prepare("benchmark")
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ def quiet_libraries() -> None:
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(
+        logging.WARNING
+    )  # each process says it is there
     for message in (
         ".*treespec, LeafSpec.*is deprecated.*",  # between Lightning and torch
         ".*does not have many workers.*",
@@ -38,6 +42,11 @@ def stop(error: UserError) -> None:
     sys.exit(2)
 
 
+def wide_console() -> Console:
+    """For tables and sentences: as wide as the terminal, and 100 columns where nothing tells how wide that is."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100, soft_wrap=True)
+
+
 def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print a table of scores.
 
@@ -45,7 +54,7 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) 
         title: above the table.
         columns: for each column its heading and its scores by key; all share their keys.
     """
-    console = Console(soft_wrap=True)
+    console = wide_console()
     console.print(title, markup=False, highlight=False)  # a table's own title would be folded to its width
     table = Table()
     table.add_column("score")

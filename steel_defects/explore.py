@@ -26,11 +26,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import DATA_PATHS, quote
-from steel_defects.console import stop
+from steel_defects.arguments import prepare
+from steel_defects.console import stop, wide_console
 from steel_defects.data.annotations import LAYOUTS
 from steel_defects.data.catalog import left_out, require_layout
 from steel_defects.data.datamodule import check_names, check_size, is_pair
@@ -149,7 +148,7 @@ def write(content: Report, found: Exploration, folder: Path) -> int:
 
 def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
     """Print the classes, the findings, what is left out, and where the page is."""
-    console = Console(soft_wrap=True)
+    console = wide_console()
     console.print(class_sheet(found).rich())
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
@@ -161,5 +160,5 @@ def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    quote(("title", *DATA_PATHS))
+    prepare("explore")
     main()

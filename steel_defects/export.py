@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import DATA_PATHS, quote, read_lists
+from steel_defects.arguments import prepare
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
@@ -181,6 +181,5 @@ def _listed(value: object) -> list[str]:
 
 
 if __name__ == "__main__":
-    read_lists(("format", "precision"))
-    quote(("checkpoint", "output", *DATA_PATHS))
+    prepare("export")
     main()

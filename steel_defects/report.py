@@ -19,11 +19,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import quote, read_paths
-from steel_defects.console import stop
+from steel_defects.arguments import prepare
+from steel_defects.console import stop, wide_console
 from steel_defects.errors import UserError
 from steel_defects.files import write_whole
 from steel_defects.page.content import Report
@@ -93,7 +92,7 @@ def write(content: Report, study: Study, folder: Path) -> int:
 
 def show(content: Report, study: Study, folder: Path, size: int) -> None:
     """Print the findings, the table of scores, and what is left out."""
-    console = Console(soft_wrap=True)
+    console = wide_console()
     console.print(console_sheet(study).rich())
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
@@ -105,6 +104,5 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    read_paths("runs")
-    quote(("data.root", "title"))
+    prepare("report")
     main()

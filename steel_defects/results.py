@@ -28,7 +28,7 @@ from steel_defects.usage import images_per_second
 
 log = logging.getLogger(__name__)
 
-_PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
+PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
 
 
 def write_per_image(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> pd.DataFrame:
@@ -133,7 +133,7 @@ def summarise(
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
-        "versions": versions(_PACKAGES),
+        "versions": versions(PACKAGES),
     }
 
 

@@ -10,6 +10,7 @@ per_image.csv      a row a test image
 predictions.csv    a row for each class predicted in a test image: its run-length codes
 summary.json       scores, sizes, speed, device, versions, seed
 figures/*.png
+loggers.json       ids of the run in W&B and MLflow, where it is logged there; wandb/, tensorboard/ their files
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytorch_lightning as pl
+from omegaconf import OmegaConf
 
 from steel_defects.errors import Fault, UserError
 
@@ -47,6 +49,16 @@ class RunFolder:
         self.predictions = self.path / "predictions.csv"
         self.summary = self.path / "summary.json"
         self.figures = self.path / "figures"
+        self.loggers = self.path / "loggers.json"
+
+    def overrides(self) -> list[str]:
+        """What was chosen on the command line when the run began; nothing where it was not started by one."""
+        path = self.config.with_name("overrides.yaml")
+        return list(OmegaConf.load(path)) if path.is_file() else []
+
+    def portable(self) -> list[Path]:
+        """The files that make another folder one that `evaluate`, `predict` and `export` take the net from."""
+        return [path for path in (self.best, self.config, self.split) if path.is_file()]
 
     def must_be_free(self, what: str) -> None:
         """Refuse to write other results over those of a run.
@@ -140,6 +152,10 @@ class HistoryWriter(pl.Callback):
         row |= {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["train_seconds"] = train_seconds
         row["iterations_per_second"] = trainer.num_training_batches / train_seconds
+        for logger in trainer.loggers:  # what Lightning does not log by itself
+            pace = {"lr": row["lr"], "it_per_s": row["iterations_per_second"], "seconds": train_seconds}
+            values = {f"train/{key}": value for key, value in pace.items()}
+            logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)
         old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
         self._write(pd.concat([old, pd.DataFrame([row])], ignore_index=True))
         self._say(trainer, row)

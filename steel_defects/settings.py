@@ -72,8 +72,8 @@ def check_numbers(settings: dict) -> None:
         "data.split.seed": 0,
         "trainer.accumulate_grad_batches": 1,
     }
-    if settings["logger"]["kind"] == "wandb":
-        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1}
+    if settings["logger"]["wandb"]:
+        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1, "logger.table_images": 0}
     wrong = []
     for key, smallest in least.items():
         value = functools.reduce(dict.__getitem__, key.split("."), settings)
@@ -128,7 +128,8 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
             f"resume={cfg.resume}: not a run that can go on; missing: "
             + ", ".join(str(path.relative_to(run.path)) for path in missing)
         )
-    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}}  # settings that runs of earlier versions do not have
+    # Settings that runs of earlier versions do not have; nothing of the logger bears on what is trained.
+    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": cfg.logger}
     saved = OmegaConf.merge(later, OmegaConf.load(run.config))
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     foreign = [key for key in keys if not any(key == own or key.startswith(own + ".") for own in _MAY_CHANGE)]

@@ -22,10 +22,11 @@ import logging
 import shlex
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hydra
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -35,15 +36,18 @@ from pytorch_lightning.utilities import rank_zero_only
 from timm.layers import convert_sync_batchnorm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import DATA_PATHS, quote
+from steel_defects.arguments import prepare
 from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.locks import Taken, one_gpu, sole
-from steel_defects.loggers import MaskLogger, Wandb
+from steel_defects.loggers.base import Results, RunLogger, Start, tags
+from steel_defects.loggers.opening import check_loggers, open_loggers
+from steel_defects.models.losses import get_loss
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
-from steel_defects.results import draw_figures, summarise, write_per_image, write_predictions
+from steel_defects.packages import versions
+from steel_defects.results import PACKAGES, draw_figures, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sweep import earlier
@@ -137,6 +141,8 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     """
     quiet_libraries()
     check_numbers(settings)
+    check_loggers(settings["logger"])
+    get_loss(settings["recipe"]["loss"])  # before images are read for nothing
     started = time.perf_counter()
     pl.seed_everything(settings["seed"], verbose=False)
     recipe = settings["recipe"]
@@ -163,11 +169,19 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         module.net.to(memory_format=torch.channels_last)
     if not quiet:
         announce(settings, data, module, trainer, run)
-    with contextlib.ExitStack() as stack:
-        if settings["logger"]["kind"] == "wandb" and rank_zero_only.rank == 0:
-            options = settings["logger"]
-            trainer.logger = stack.enter_context(Wandb(options, run.path, settings["system"], sweep, settings))
-            trainer.callbacks.append(MaskLogger(data.classes, options["num_images"], options["every_n_epochs"]))
+    start = Start(
+        run,
+        settings["logger"],
+        settings["system"],
+        sweep,
+        tags(run.overrides()),
+        settings | describe(data, module, trainer),
+        data.classes,
+        goes_on=resume is not None,
+    )
+    with open_loggers(start) if rank_zero_only.rank == 0 else contextlib.nullcontext([]) as loggers:
+        trainer.loggers = [logger.lightning for logger in loggers]
+        trainer.callbacks.extend(callback for logger in loggers for callback in logger.callbacks())
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -176,17 +190,54 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
-    if trainer.is_global_zero:
-        rows = write_per_image(run, data, module)
-        write_predictions(run, data, module)
-    summary = summarise(settings, run, data, module, trainer, peak.bytes) | {"seconds": time.perf_counter() - started}
-    if trainer.is_global_zero:
-        if settings["figures"]:
-            draw_figures(run, data, module, rows)
-        run.write_summary(summary)
-        if not quiet:
-            show(summary, run)
+        if trainer.is_global_zero:
+            rows = write_per_image(run, data, module)
+            write_predictions(run, data, module)
+        summary = summarise(settings, run, data, module, trainer, peak.bytes)
+        summary["seconds"] = time.perf_counter() - started
+        if trainer.is_global_zero:
+            if settings["figures"]:
+                draw_figures(run, data, module, rows)
+            run.write_summary(summary)  # before others are told: whatever fails there, the run is complete here
+            publish(loggers, run, summary, rows, data, module)
+    if trainer.is_global_zero and not quiet:
+        show(summary, run)
     return summary
+
+
+def describe(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
+    """What a run found, beside what was set: for loggers."""
+    return {
+        "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
+        "parameters": sum(p.numel() for p in module.net.parameters()),
+        "machine": {
+            "device": device_name(trainer.strategy.root_device),
+            "precision": str(trainer.precision),
+            "processes": trainer.world_size,
+            "threads": torch.get_num_threads(),
+            "versions": versions(PACKAGES),
+        },
+    }
+
+
+def publish(
+    loggers: Sequence[RunLogger],
+    run: RunFolder,
+    summary: dict,
+    rows: pd.DataFrame,
+    data: StripDataModule,
+    module: SegmentationModule,
+) -> None:
+    """Tell the loggers what came out; one that cannot take it is named, and the others are told."""
+    samples = data.samples("test")
+    predicted = {samples[i].image_id: found.native for i, found in module.predictions.items()}
+    results = Results(run, summary, rows, {sample.image_id: sample for sample in samples}, predicted)
+    for logger in loggers:
+        try:
+            logger.lightning.log_metrics(results.numbers())
+            logger.publish(results)
+        except logger.errors as error:
+            log.error("%s did not take the results, which are in %s: %s", logger.name, run.path, error)
 
 
 @rank_zero_only
@@ -239,5 +290,5 @@ if __name__ == "__main__":
     # By its own name: launchers hand the function to other processes, which cannot look into this one's __main__.
     from steel_defects.train import main as job
 
-    quote(("resume", *DATA_PATHS))
+    prepare("train")
     job()

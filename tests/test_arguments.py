@@ -7,7 +7,7 @@ import sys
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from steel_defects.arguments import quote, read_lists, rename
+from steel_defects.arguments import TYPED, prepare, quote, read_lists, rename
 
 PATHS = [
     "strips",
@@ -57,3 +57,27 @@ def test_lists_and_other_names(monkeypatch):
     read_lists(("format", "precision"))
     rename("model", "checkpoint")
     assert sys.argv[1:] == ["format=[onnx,openvino]", "precision=[fp32]", "checkpoint=a.onnx", "models=b"]
+
+
+@pytest.mark.parametrize("command", TYPED)
+def test_each_command_reads_its_own_keys_as_typed(command, monkeypatch):
+    typed = TYPED[command]
+    words = dict.fromkeys(typed.paths, "1.10") | dict.fromkeys((*typed.path_lists, *typed.lists), "1.10,b")
+    monkeypatch.setattr(sys, "argv", [command, *(f"{key}={value}" for key, value in words.items()), "other=1.10"])
+    prepare(command)
+    read = {one.key_or_group: one.value() for one in OverridesParser.create().parse_overrides(sys.argv[1:])}
+    assert read.pop("other") == 1.1
+    for key, value in read.items():
+        if key in typed.paths:
+            assert value == "1.10"
+        elif key in typed.path_lists:
+            assert value == ["1.10", "b"]
+        else:
+            assert value == [1.1, "b"]
+    assert read.keys() == words.keys()
+
+
+def test_predict_takes_its_model_by_that_name(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["predict", "model=2026_01.ckpt", "input=a b"])
+    prepare("predict")
+    assert sys.argv[1:] == ["checkpoint='2026_01.ckpt'", "input='a b'"]

@@ -11,7 +11,8 @@ from steel_defects import CONF_DIR
 from steel_defects.data.augment import Augment
 from steel_defects.models.losses import get_loss
 
-CHOICES = sorted(path.relative_to(CONF_DIR).with_suffix("").as_posix() for path in Path(CONF_DIR).glob("*/**/*.yaml"))
+FILES = sorted(path.relative_to(CONF_DIR).with_suffix("").as_posix() for path in Path(CONF_DIR).glob("*/**/*.yaml"))
+CHOICES = [path for path in FILES if not path.startswith("hydra/")]  # these are Hydra's own
 
 
 def composed(*overrides: str):
@@ -53,4 +54,4 @@ def test_defaults():
     assert cfg.data.root == "data/severstal"
     assert cfg.recipe.name == "paper"
     assert list(cfg.model.atrous_rates) == [6, 12, 18]
-    assert cfg.logger.kind == "csv"
+    assert not any(cfg.logger[name] for name in ("wandb", "tensorboard", "mlflow"))

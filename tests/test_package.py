@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import pkgutil
 import subprocess
@@ -33,6 +34,27 @@ def test_wheel_carries_the_configuration(wheel):
     templates = {path.name for path in (ROOT / "steel_defects/page/templates").iterdir()}
     assert {f"steel_defects/page/templates/{name}" for name in templates} <= names
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
+
+
+def test_wheel_has_a_script_for_each_command(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    table = configparser.ConfigParser()
+    table.read(next(tmp_path.glob("*.dist-info")) / "entry_points.txt")
+    commands = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
+    assert dict(table["console_scripts"]) == {f"steel-{name}": f"steel_defects.scripts:{name}" for name in commands}
+    for name in sorted(commands):
+        call = f"import sys; from steel_defects.scripts import {name}; sys.argv = ['steel-{name}', '--help']; {name}()"
+        result = subprocess.run(
+            [sys.executable, "-c", call],
+            cwd=tmp_path.parent,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        assert f"python -m steel_defects.{name}" in result.stdout
+        assert "Settings: key=value" in result.stdout
 
 
 def test_command_runs_from_the_wheel_in_any_directory(wheel, tmp_path):

@@ -250,7 +250,7 @@ def test_user_mistake_on_the_command_line(command, tmp_path):
     result = command(tmp_path, "data=severstal", f"data.root={tmp_path}/nowhere", tiny=False)
     assert result.returncode == 2
     assert "Traceback" not in result.stdout
-    assert "kaggle competitions download" in result.stdout
+    assert "python -m steel_defects.download" in result.stdout
     assert "data=synthetic" in result.stdout
     (summary,) = tmp_path.glob("outputs/*/*/summary.json")
     assert RunFolder(summary.parent).read_summary()["status"] == "failed"

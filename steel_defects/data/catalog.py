@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,9 +120,8 @@ def require_layout(
     raise UserError(
         f"{missing}.\n"
         f"Expected: {root / csv} and the images in {root / image_dir}/\n"
-        "To get the data, join the Kaggle competition severstal-steel-defect-detection, then\n"
-        "  kaggle competitions download -c severstal-steel-defect-detection\n"
-        f"  unzip severstal-steel-defect-detection.zip -d {root}\n"
+        "Kaggle's Severstal strips are fetched there, or unpacked from the zip you have, by\n"
+        f"  {shlex.join(['python', '-m', 'steel_defects.download', f'data.root={root}'])}\n"
         "To try the project without any download: data=synthetic"
     )
 

@@ -1,15 +1,14 @@
-"""Losses over background and defect classes."""
+"""Losses over background and defect classes: the project's by name, anybody's own by `module.function`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
 
 import torch
 import torch.nn.functional as F
 
 from steel_defects.errors import UserError
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from steel_defects.models.own_loss import Loss, load_own
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -42,11 +41,21 @@ LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "cross_entropy_dice":
 
 
 def get_loss(name: str) -> Loss:
-    """Look a loss up by its config name.
+    """Find a loss by its name in the configuration.
+
+    Args:
+        name: a key of `LOSSES`; or `module.function`, the module being a file in the working directory or installed.
 
     Raises:
-        UserError: naming the known ones.
+        UserError: naming the known ones, or what is wrong with the user's.
     """
-    if name not in LOSSES:
-        raise UserError(f"recipe.loss is one of {', '.join(LOSSES)}; not {name!r}")
-    return LOSSES[name]
+    if isinstance(name, str) and name in LOSSES:
+        return LOSSES[name]
+    if not isinstance(name, str) or "." not in name:
+        close = difflib.get_close_matches(str(name), LOSSES, n=1)
+        raise UserError(
+            f"recipe.loss is one of {', '.join(LOSSES)}; not {name!r}."
+            + (f" Did you mean {close[0]}?" if close else "")
+            + " One of your own is written <module>.<function>: recipe.loss=my_losses.focal for focal in my_losses.py"
+        )
+    return load_own(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.errors import UserError
 from steel_defects.metrics import ImageConfusions, scores
 from steel_defects.models.deeplab import build_net, scale_logits
-from steel_defects.models.losses import get_loss
+from steel_defects.models.losses import Loss, get_loss
 
 
 class Predicted(NamedTuple):
@@ -42,15 +43,23 @@ class SegmentationModule(pl.LightningModule):
         self, net: Mapping, classes: Sequence[str], size: Sequence[int], recipe: Mapping, seed: int = 0
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # loggers get the run's settings
         self.classes = list(classes)
         self.recipe = dict(recipe)
         self.seed = seed
         self.net = build_net(**net, num_classes=len(self.classes))
-        self.loss = get_loss(self.recipe["loss"])
         self.val_confusions = ImageConfusions(len(self.classes))
         self.test_confusions = ImageConfusions(len(self.classes))
         self.native_confusions = ImageConfusions(len(self.classes))
+
+    @functools.cached_property
+    def loss(self) -> Loss:
+        """Looked up at the first need: a net at work has none, and may be where a loss of the user's own is not."""
+        return get_loss(self.recipe["loss"])
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            _ = self.loss  # what is wrong with it is told before the first checkpoint
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Grey uint8 [B, 1, H, W] to logits [B, C + 1, H, W]."""
@@ -81,7 +90,7 @@ class SegmentationModule(pl.LightningModule):
         self.val_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
-        self._log_scores("val", self.val_confusions)
+        self._log_scores("val/", self.val_confusions)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         index, logits = batch["index"], self(batch["image"]).float()
@@ -97,15 +106,15 @@ class SegmentationModule(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         # Kept for the run folder; on every process the same after the gathering.
-        self.test_rows = self._log_scores("test", self.test_confusions)
-        self.native_rows = self._log_scores("test/native", self.native_confusions)
+        self.test_rows = self._log_scores("test/", self.test_confusions)
+        self.native_rows = self._log_scores("test/native_", self.native_confusions)
         self.predictions = _gathered(self.predictions)
 
     def _log_scores(self, prefix: str, confusions: ImageConfusions) -> tuple[np.ndarray, np.ndarray]:
         images, matrices = confusions.compute()
         confusions.reset()
         values = scores(matrices, self.classes)
-        self.log_dict({f"{prefix}/{key}": torch.tensor(value) for key, value in values.items()})
+        self.log_dict({f"{prefix}{key}": torch.tensor(value) for key, value in values.items()})
         return images, matrices
 
     def configure_optimizers(self) -> dict:

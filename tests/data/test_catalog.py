@@ -246,7 +246,7 @@ def test_missing_layout_says_how_to_get_the_data(make, tmp_path, lacking):
     assert ("the folder train_images/" in first) == (lacking in ("folder", "both"))
     for words in (str(root / "train.csv"), str(root / "train_images"), "data=synthetic"):
         assert words in message
-    assert "kaggle competitions download -c severstal-steel-defect-detection" in message
+    assert "python -m steel_defects.download data.root=" in message
 
 
 def test_root_that_is_a_file(tmp_path):

@@ -225,7 +225,7 @@ def test_a_missing_root_says_how_to_get_the_data(tmp_path):
         ready(tmp_path / "nowhere")
     text = str(caught.value)
     assert f"the data root {tmp_path / 'nowhere'} does not exist" in text
-    assert "kaggle competitions download -c severstal-steel-defect-detection" in text
+    assert "python -m steel_defects.download data.root=" in text
     assert "data=synthetic" in text
 
 

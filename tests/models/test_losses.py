@@ -113,7 +113,14 @@ def test_extreme_logits_stay_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_unknown_loss_names_the_known_ones():
-    with pytest.raises(UserError, match="focal") as caught:
-        get_loss("focal")
-    assert all(name in str(caught.value) for name in LOSSES)
+@pytest.mark.parametrize("name", ["focal", "", None, 3, ["cross_entropy"], {"a": 1}])
+def test_unknown_loss_names_the_known_ones(name):
+    with pytest.raises(UserError, match=r"my_losses\.focal for focal in my_losses\.py") as caught:
+        get_loss(name)
+    assert repr(name) in str(caught.value)
+    assert all(known in str(caught.value) for known in LOSSES)
+
+
+def test_a_slip_of_the_pen_is_met_with_the_name():
+    with pytest.raises(UserError, match=r"not 'cross_entropi'. Did you mean cross_entropy\?"):
+        get_loss("cross_entropi")

@@ -1,0 +1,1 @@
+"""A Kaggle competition's files: fetched, unpacked, checked; without torch or pandas."""

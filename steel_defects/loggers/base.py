@@ -1,0 +1,135 @@
+"""What every logger gets to know of a run, and what it must be able to do."""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+
+from steel_defects.data.catalog import Sample
+from steel_defects.data.labels import label_mask
+from steel_defects.runs import RunFolder, write_json
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that is about to begin, or to go on.
+
+    Args:
+        run: its folder.
+        options: the group `logger` of conf/train.yaml.
+        system: the name it goes by.
+        sweep: name of the sweep it belongs to; None outside of one.
+        tags: what was chosen for it, see `tags`.
+        config: all settings, and what the run found: device, precision, versions, numbers of images.
+        classes: names of the defect classes.
+        goes_on: whether it has been trained for a while already.
+    """
+
+    run: RunFolder
+    options: Mapping
+    system: str
+    sweep: str | None
+    tags: Sequence[str]
+    config: Mapping
+    classes: Sequence[str]
+    goes_on: bool
+
+    def known_id(self, logger: str) -> str | None:
+        """Id that a logger gave this run when it began; None where it did not, or where the run begins anew."""
+        return self._ids().get(logger) if self.goes_on else None
+
+    def keep_id(self, logger: str, value: str) -> None:
+        """Write down an id for `known_id`."""
+        write_json(self.run.loggers, (self._ids() if self.goes_on else {}) | {logger: value})
+
+    def _ids(self) -> dict[str, str]:
+        return json.loads(self.run.loggers.read_text()) if self.run.loggers.is_file() else {}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run that has been tested.
+
+    Args:
+        run: its folder, with everything in it but the summary.
+        summary: what `summary.json` will hold.
+        rows: of the test images, as `per_image.csv`.
+        samples: the test images by id.
+        predicted: image id -> class -> run-length encoding at the image's own size.
+    """
+
+    run: RunFolder
+    summary: Mapping
+    rows: pd.DataFrame
+    samples: Mapping[str, Sample]
+    predicted: Mapping[str, Mapping[int, str]]
+
+    def prediction(self, image_id: str) -> np.ndarray:
+        """Class indices, uint8 [H, W], predicted in a test image at its own size."""
+        sample = self.samples[image_id]
+        return label_mask(self.predicted[image_id], sample.height, sample.width)
+
+    def numbers(self) -> dict[str, float]:
+        """What a run costs and when it was best; the test scores have been logged by then. None is left out."""
+        summary, speed = self.summary, self.summary["speed"]
+        found = {
+            "best/epoch": summary["best_epoch"] - 1,  # as on the curves' axis
+            "best/val_miou": summary["val"].get("miou"),
+            "speed/train_it_per_s": speed["train_it_per_s"],
+            "net/parameters": summary["parameters"],
+            "net/gmacs": summary["gmacs"],
+            "memory/peak_bytes": summary["peak_memory"]["bytes"],
+        }
+        for size in ("resized", "original"):
+            rate = speed.get(size, {}).get("images_per_s")
+            # The second, because charts join the best towards one side only: that where little is good.
+            found |= {f"speed/{size}_images_per_s": rate, f"speed/{size}_ms_per_image": rate and 1000 / rate}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+class RunLogger(abc.ABC):
+    """One of them, started by its constructor.
+
+    Attributes:
+        name: for messages.
+        lightning: Lightning's own class, which gets all numbers.
+        fresh: whether it knows nothing of the run's earlier epochs.
+        errors: what it raises where its server or its disk fails.
+    """
+
+    name: str
+    errors: tuple[type[Exception], ...]
+    lightning: pl.loggers.Logger
+    fresh: bool
+
+    def callbacks(self) -> list[pl.Callback]:
+        """What it wants to do while the net is trained."""
+        return []
+
+    @abc.abstractmethod
+    def publish(self, results: Results) -> None:
+        """Show what cannot be told in numbers: pictures, tables, the best checkpoint if asked for."""
+
+    @abc.abstractmethod
+    def close(self, failed: bool) -> None:
+        """End the run there, whatever happened; a second call does nothing."""
+
+
+def tags(overrides: Sequence[str]) -> list[str]:
+    """What was chosen on the command line, as tags: without paths, loggers, Hydra's own and what is only shown.
+
+    W&B takes no tag of more than 64 characters, and none twice.
+    """
+    silent = ("data.root", "data.num_workers", "logger", "hydra", "resume", "sweep", "figures", "speed", "trainer")
+    chosen = []
+    for override in overrides:
+        key = override.split("=", 1)[0].lstrip("+~")
+        if not any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in silent):
+            chosen.append(override.lstrip("+")[:64])
+    return list(dict.fromkeys(chosen))

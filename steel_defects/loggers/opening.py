@@ -1,0 +1,66 @@
+"""Starts the loggers that a run asks for, and closes them whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import pytorch_lightning as pl
+
+from steel_defects.errors import UserError
+from steel_defects.loggers.base import RunLogger, Start
+from steel_defects.loggers.mlflow_run import MLflowRun
+from steel_defects.loggers.tensorboard_run import TensorBoardRun
+from steel_defects.loggers.wandb_run import WandbRun
+from steel_defects.packages import package
+
+_LOGGERS: dict[str, type[RunLogger]] = {"wandb": WandbRun, "tensorboard": TensorBoardRun, "mlflow": MLflowRun}
+
+
+def check_loggers(options: Mapping) -> None:
+    """Refuse what cannot be done before anything is trained for it.
+
+    Raises:
+        UserError: for all of it at once.
+    """
+    wrong = []
+    if options["log_model"] and not (options["wandb"] or options["mlflow"]):
+        wrong.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
+    if options["wandb"] and options["mode"] not in ("auto", "online", "offline"):
+        wrong.append(f"logger.mode is auto, online or offline; not {options['mode']!r}")
+    for name, needed in (("tensorboard", ["tensorboard"]), ("mlflow", ["mlflow", "sqlalchemy", "alembic"])):
+        try:
+            for module in needed if options[name] else ():
+                package(module, name)
+        except UserError as error:
+            wrong.append(f"logger={name}: {error}")
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+@contextlib.contextmanager
+def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
+    """The loggers that `start.options` asks for.
+
+    One that learns of the run only now, or whose earlier part lies elsewhere, is told of the epochs before.
+    """
+    opened: list[RunLogger] = []
+    failed = True
+    try:
+        for name, logger in _LOGGERS.items():
+            if start.options[name]:
+                opened.append(logger(start))
+                if start.goes_on and opened[-1].fresh:
+                    _retell(opened[-1].lightning, start)
+        yield opened
+        failed = False
+    finally:
+        for logger in opened:
+            logger.close(failed)
+
+
+def _retell(logger: pl.loggers.Logger, start: Start) -> None:
+    names = {"lr": "train/lr", "train_seconds": "train/seconds", "iterations_per_second": "train/it_per_s"}
+    for row in start.run.read_history().rename(columns=names).to_dict("records"):
+        step = int(row.pop("step"))
+        logger.log_metrics(row | {"epoch": int(row["epoch"])}, step=step - 1)

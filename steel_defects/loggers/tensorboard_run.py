@@ -1,0 +1,33 @@
+"""TensorBoard: curves and pictures, in the run folder. `tensorboard --logdir outputs` compares runs."""
+
+from __future__ import annotations
+
+import cv2
+import pytorch_lightning as pl
+
+from steel_defects.loggers.base import Results, RunLogger, Start
+
+
+class TensorBoardRun(RunLogger):
+    """Event files in `<run folder>/tensorboard`; a run that goes on adds one."""
+
+    name = "TensorBoard"
+    errors = (OSError,)
+
+    def __init__(self, start: Start) -> None:
+        folder = start.run.path / "tensorboard"
+        self.fresh = not any(folder.glob("events.*"))
+        self._config = dict(start.config)
+        self.lightning = pl.loggers.TensorBoardLogger(folder.parent, "", folder.name, default_hp_metric=False)
+
+    def publish(self, results: Results) -> None:
+        """The figures as pictures, and the settings with the test scores for the tab of hyperparameters."""
+        writer = self.lightning.experiment
+        for path in sorted(results.run.figures.glob("*.png")):
+            picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            writer.add_image(f"figures/{path.stem}", picture, dataformats="HWC")
+        scores = {f"test/{key}": value for key, value in results.summary["test"].items()}
+        self.lightning.log_hyperparams(self._config, scores)
+
+    def close(self, failed: bool) -> None:
+        self.lightning.finalize("failed" if failed else "success")

@@ -1,0 +1,145 @@
+"""Weights & Biases: one W&B run a run, continued where the run is resumed, online or offline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from steel_defects.errors import UserError
+from steel_defects.loggers import wandb_page
+from steel_defects.loggers.base import Results, RunLogger, Start
+from steel_defects.metrics import scores
+
+log = logging.getLogger(__name__)
+
+
+class WandbRun(RunLogger):
+    """Lightning's WandbLogger with a page worth opening.
+
+    W&B cannot go on with a run offline: of two offline parts of a run, the one that is synced last takes the place of
+    the other. So the newest part is told of all epochs before, and holds the whole run.
+    """
+
+    name = "W&B"
+
+    def __init__(self, start: Start) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means offline
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb
+
+        self._wandb, self._start, options = wandb, start, start.options
+        self.errors = (wandb.errors.Error, OSError)
+        mode = _mode(options["mode"])
+        self._data_dir = os.environ.get("WANDB_DATA_DIR")
+        if mode == "offline" and not self._data_dir:
+            # Tables and checkpoints wait there for `wandb sync`: with the run, not in the home directory.
+            os.environ["WANDB_DATA_DIR"] = str(start.run.path / "wandb")
+        # Without an id of ours, a run that was never synced would be another one each time.
+        run_id = start.known_id("wandb") or secrets.token_hex(4)
+        self.lightning = pl.loggers.WandbLogger(
+            id=run_id,
+            project=options["project"],
+            entity=options["entity"],
+            name=start.system,
+            group=start.sweep,
+            job_type="train",
+            tags=list(dict.fromkeys([*options["tags"], *start.tags])),
+            save_dir=str(start.run.path),
+            config=dict(start.config),
+            mode=mode,
+            resume="allow",
+        )
+        try:
+            run = self.lightning.experiment  # starts it
+        except wandb.errors.Error as error:
+            raise UserError(
+                f"W&B: {error}. logger=csv does without it, logger.mode=offline without an account."
+            ) from error
+        self.fresh = not run.resumed
+        start.keep_id("wandb", run_id)
+        for key in _curves(start.classes):
+            run.define_metric(key, step_metric="epoch")
+        log.info("W&B: %s", run.url if mode == "online" else f"offline, upload with: wandb sync {Path(run.dir).parent}")
+
+    def callbacks(self) -> list[pl.Callback]:
+        options = self._start.options
+        return [MaskLogger(self.lightning, self._start.classes, options["num_images"], options["every_n_epochs"])]
+
+    def publish(self, results: Results) -> None:
+        """Tables, charts, figures, and the best checkpoint."""
+        run, options = self.lightning.experiment, self._start.options
+        page = wandb_page.charts(results) | wandb_page.figures(results)
+        if options["table_images"]:
+            page["test/images"] = wandb_page.image_table(results, options["table_images"])
+        run.log(page)
+        if options["log_model"]:
+            artifact, aliases = wandb_page.model_artifact(results, run.id)
+            run.log_artifact(artifact, aliases=aliases)
+
+    def close(self, failed: bool) -> None:
+        # Without it, the next job of a sweep would go on writing into this run.
+        self._wandb.finish(exit_code=1 if failed else 0)
+        if self._data_dir is None:
+            os.environ.pop("WANDB_DATA_DIR", None)
+
+
+def _mode(mode: str) -> str:
+    import wandb
+
+    if mode != "auto":
+        return mode
+    if os.environ.get("WANDB_MODE") in ("online", "offline"):
+        return os.environ["WANDB_MODE"]
+    if wandb.login(prompt=False, verify=False):
+        return "online"
+    log.info("W&B: no API key (WANDB_API_KEY or `wandb login`), so this run is logged offline")
+    return "offline"
+
+
+def _curves(classes: Sequence[str]) -> list[str]:
+    """Keys that have a value an epoch."""
+    empty = np.zeros((1, len(classes) + 1, len(classes) + 1), int)
+    return [
+        *(f"train/{key}" for key in ("loss", "lr", "it_per_s", "seconds")),
+        *(f"val/{key}" for key in ("loss", "overlays", *scores(empty, classes))),
+    ]
+
+
+class MaskLogger(pl.Callback):
+    """Shows the same few validation images, with switchable masks of truth and prediction, every few epochs.
+
+    Args:
+        logger: shows them.
+        classes: names of the defect classes.
+        num_images: how many; spread evenly over the validation images with a defect.
+        every_n_epochs: how often.
+    """
+
+    def __init__(
+        self, logger: pl.loggers.WandbLogger, classes: Sequence[str], num_images: int, every_n_epochs: int
+    ) -> None:
+        self.logger, self.labels = logger, wandb_page.mask_labels(classes)
+        self.num_images, self.every_n_epochs = num_images, every_n_epochs
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        dataset = trainer.val_dataloaders.dataset
+        defective = [i for i, sample in enumerate(dataset.samples) if sample.classes] or list(range(len(dataset)))
+        chosen = np.unique(np.linspace(0, len(defective) - 1, self.num_images).round().astype(int))
+        pictures = []
+        for i in (defective[j] for j in chosen):
+            item = dataset[0, i]
+            prediction = module(item["image"][None].to(module.device)).argmax(dim=1)[0].cpu()
+            masks = {"truth": item["mask"].numpy(), "prediction": prediction.numpy()}
+            name = dataset.samples[i].image_id
+            pictures.append(wandb_page.image(item["image"][0].numpy(), masks, self.labels, name))
+        self.logger.experiment.log({"val/overlays": pictures, "epoch": trainer.current_epoch})

@@ -1,0 +1,136 @@
+"""TensorBoard and MLflow, read back by their own readers; several loggers at once; what is missing is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from steel_defects.errors import UserError
+from steel_defects.loggers.base import Results, Start
+from steel_defects.loggers.opening import check_loggers, open_loggers
+from steel_defects.runs import RunFolder
+from steel_defects.train import train
+
+
+@pytest.fixture(scope="module")
+def logged(settings, tmp_path_factory):
+    """A run that both loggers show, interrupted by nothing, in a working directory of its own."""
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("mlflow")
+    here = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        values = settings("logger=[tensorboard,mlflow]", "logger.log_model=true", "logger.tags=[a b]", "seed=3")
+        run = RunFolder(here / "run")
+        run.config.parent.mkdir(parents=True)
+        OmegaConf.save(values, run.config)
+        summary = train(values, run, sweep="today")
+    return run, summary, here
+
+
+def test_tensorboard_has_curves_scores_and_figures(logged):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, summary, _ = logged
+    events = EventAccumulator(str(run.path / "tensorboard"), {"scalars": 0, "images": 0})
+    events.Reload()
+    history = run.read_history()
+    for key, column in (("train/loss", "train/loss"), ("val/miou", "val/miou"), ("train/lr", "lr")):
+        found = events.Scalars(key)
+        np.testing.assert_allclose([event.value for event in found], history[column], rtol=1e-5)
+        assert [event.step for event in found] == list(history["step"] - 1)
+    for key in ("miou", "native_dice"):
+        assert events.Scalars(f"test/{key}")[-1].value == pytest.approx(summary["test"][key], rel=1e-5)
+    (picture,) = events.Images("figures/worst")
+    drawn = cv2.imread(str(run.figures / "worst.png"))
+    shown = cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(shown, drawn)
+
+
+def test_mlflow_has_curves_settings_and_the_model(logged):
+    from mlflow import MlflowClient
+
+    run, summary, here = logged
+    client = MlflowClient(f"sqlite:///{here / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("steel_defects")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert (found.info.status, found.info.run_name) == ("FINISHED", summary["system"])
+    assert (found.data.tags["sweep"], "a b" in found.data.tags) == ("today", True)
+    assert found.data.params["encoder/name"] == "resnet18"
+    assert found.data.params["machine/device"] == summary["device"]
+    history = client.get_metric_history(found.info.run_id, "val/miou")
+    np.testing.assert_allclose([point.value for point in history], run.read_history()["val/miou"], rtol=1e-6)
+    assert found.data.metrics["test/native_miou"] == pytest.approx(summary["test"]["native_miou"], rel=1e-6)
+    assert found.data.metrics["net/parameters"] == summary["parameters"]
+    kept = Path(client.download_artifacts(found.info.run_id, "run", str(here)))
+    assert (kept / "checkpoints/best.ckpt").read_bytes() == run.best.read_bytes()
+    assert (kept / "split.csv").is_file()
+    assert (kept / ".hydra/config.yaml").is_file()
+    assert {file.path for file in client.list_artifacts(found.info.run_id, "figures")} >= {"figures/worst.png"}
+
+
+def test_a_resumed_run_is_continued(logged, settings, monkeypatch):
+    """The same MLflow run, and TensorBoard's curves go on."""
+    from mlflow import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _, here = logged
+    monkeypatch.chdir(here)
+    values = settings("logger=[tensorboard,mlflow]", "recipe.epochs=3", "figures=false", "seed=3")
+    train(values, run)
+    client = MlflowClient(f"sqlite:///{here / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
+    history = client.get_metric_history(found.info.run_id, "val/miou")
+    np.testing.assert_allclose([point.value for point in history], run.read_history()["val/miou"], rtol=1e-6)
+    assert len(history) == 3
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("val/miou")] == list(run.read_history()["step"] - 1)
+
+
+def start(settings, folder: Path, *overrides: str, **changes) -> Start:
+    values = {"system": "s", "sweep": None, "tags": [], "config": {}, "classes": ["rust"], "goes_on": False} | changes
+    return Start(RunFolder(folder), settings(*overrides)["logger"], **values)
+
+
+def test_none_is_none(settings, tmp_path):
+    with open_loggers(start(settings, tmp_path, "logger=csv")) as loggers:
+        assert loggers == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unreachable_server_is_named(settings, tmp_path):
+    pytest.importorskip("mlflow")
+    unknown = start(settings, tmp_path, "logger=mlflow", "logger.tracking_uri=nonsense://server")
+    with pytest.raises(UserError, match=r"MLflow at nonsense://server.*logger\.tracking_uri"), open_loggers(unknown):
+        pass
+
+
+def test_missing_packages_are_named(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(UserError) as caught:
+        check_loggers(settings("logger=[tensorboard,mlflow]")["logger"])
+    assert 'pip install "steel-defects[tensorboard]"' in str(caught.value)
+    assert 'pip install "steel-defects[mlflow]"' in str(caught.value)
+
+
+def test_results_that_a_logger_cannot_take_are_not_lost(settings, tmp_path, monkeypatch, caplog):
+    """The run is complete in its folder before anybody else is told."""
+    pytest.importorskip("tensorboard")
+
+    def full(self, results: Results) -> None:
+        assert results.run.read_summary()["status"] == "finished"
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("steel_defects.loggers.tensorboard_run.TensorBoardRun.publish", full)
+    summary = train(settings("logger=tensorboard", "recipe.epochs=1", "figures=false"), RunFolder(tmp_path))
+    assert summary["status"] == "finished"
+    assert "TensorBoard did not take the results" in caplog.text
+    assert "no space left on device" in caplog.text
