@@ -7,6 +7,10 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steel_defects.errors import UserError
 from steel_defects.manual.text import register
 
 # Keys of all commands that read data.
@@ -65,6 +69,18 @@ def prepare(command: str) -> None:
     read_lists(typed.lists)
     quote(typed.paths)
     register()
+
+
+def plain(cfg: DictConfig) -> dict:
+    """A composed configuration as plain values.
+
+    Raises:
+        UserError: where a setting has no value, such as the name of `encoder=any`.
+    """
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
 
 
 def quote(keys: Collection[str]) -> None:

@@ -27,12 +27,11 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare, quote, read_paths
+from steel_defects.arguments import plain, prepare, quote, read_paths
 from steel_defects.console import stop
 from steel_defects.dashboards import heat_map
 from steel_defects.dashboards.address import Address
@@ -55,10 +54,7 @@ NOBODY = "<your entity>"
 @hydra.main(config_path=CONF_DIR, config_name="dashboard", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     try:
-        try:
-            settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException as error:
-            raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        settings = plain(cfg)
         dashboard(settings, Path(HydraConfig.get().runtime.output_dir))
     except UserError as error:
         stop(error)

@@ -21,12 +21,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import plain, prepare
 from steel_defects.competition.client import PARTIAL, archive_path, fetch
 from steel_defects.competition.contents import Contents, look
 from steel_defects.competition.settings import check
@@ -42,10 +41,7 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=CONF_DIR, config_name="download", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     try:
-        try:
-            settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException as error:
-            raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        settings = plain(cfg)
         download(settings)
     except UserError as error:
         stop(error)

@@ -24,11 +24,10 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import plain, prepare
 from steel_defects.console import stop, wide_console
 from steel_defects.data.annotations import LAYOUTS
 from steel_defects.data.catalog import left_out, require_layout
@@ -53,10 +52,7 @@ TABLES = ("images", "regions", "segments", "twins", "faults")
 def main(cfg: DictConfig) -> None:
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     try:
-        try:
-            settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException as error:
-            raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        settings = plain(cfg)
         explore(settings, folder.path)
     except UserError as error:
         if isinstance(error, DataFaults):

@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steel_defects.arguments import plain
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
 
@@ -36,10 +37,7 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
         if sweep:
             raise UserError("resume goes on with one run; start it without --multirun")
         return resumed_settings(cfg, overrides)
-    try:
-        settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:  # encoder=any without a name, say
-        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+    settings = plain(cfg)
     trainer = settings["trainer"]
     if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1" or trainer.get("num_nodes", 1) != 1):
         # A process that Lightning starts would repeat --multirun with all its jobs.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from steel_defects.arguments import plain
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.split import PARTS
@@ -35,14 +35,11 @@ def asked_data(cfg: DictConfig, choice: str | None, overrides: Sequence[str]) ->
         All settings of the choice, None where there is none; and the single values given, by key inside `data`.
     """
     if choice is not None:
-        try:
-            return OmegaConf.to_container(cfg.data, resolve=True, throw_on_missing=True), {}
-        except OmegaConfBaseException as error:
-            raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        return plain(cfg.data), {}
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     values = {key: OmegaConf.select(cfg, key) for key in keys if key.startswith("data.")}
-    plain = {key: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
-    return None, {key.removeprefix("data."): value for key, value in plain.items()}
+    values = {key: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
+    return None, {key.removeprefix("data."): value for key, value in values.items()}
 
 
 def find_run(model: Path) -> RunFolder | None:
