@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -12,6 +14,29 @@ from steel_defects.errors import UserError
 from steel_defects.loggers.base import Results, RunLogger, Start
 
 log = logging.getLogger(__name__)
+
+
+class PlainNames(pl.loggers.MLFlowLogger):
+    """Lightning's logger, with `class_1` for the name of a class that MLflow cannot take in the name of a score.
+
+    Lightning leaves out the signs that MLflow refuses, and classes in other scripts than Latin would go by one name.
+
+    Args:
+        classes: names of the defect classes.
+        given: as for Lightning's class.
+    """
+
+    def __init__(self, classes: Sequence[str], **given: object) -> None:
+        super().__init__(**given)
+        odd = {name: f"class_{c}" for c, name in enumerate(classes, start=1) if name != _plain(name)}
+        self._endings = {f"_{name}": f"_{plain}" for name, plain in odd.items()}
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        super().log_metrics({self._named(key): value for key, value in metrics.items()}, step)
+
+    def _named(self, key: str) -> str:
+        ending = next((ending for ending in self._endings if key.endswith(ending)), "")
+        return key.removesuffix(ending) + self._endings.get(ending, "")
 
 
 class MLflowRun(RunLogger):
@@ -34,7 +59,8 @@ class MLflowRun(RunLogger):
         self._log_model = options["log_model"]
         labels = dict.fromkeys(start.tags, "") | dict.fromkeys(options["tags"], "")
         try:
-            self.lightning = pl.loggers.MLFlowLogger(
+            self.lightning = PlainNames(
+                start.classes,
                 experiment_name=options["project"],
                 run_name=start.system,
                 tracking_uri=uri,
@@ -72,6 +98,6 @@ class MLflowRun(RunLogger):
             self._closed = True
 
 
-def _plain(label: str) -> str:
-    """A tag's name as MLflow takes it: letters, digits and a few signs."""
-    return "".join(sign if sign.isalnum() or sign in "_-./ " else " " for sign in label).strip()
+def _plain(name: str) -> str:
+    """A name as MLflow takes it: Latin letters, digits and a few signs."""
+    return re.sub("[^a-zA-Z0-9_./ -]", " ", name).strip()

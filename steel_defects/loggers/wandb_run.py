@@ -34,6 +34,7 @@ class WandbRun(RunLogger):
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
+        wandb.setup()  # reads WANDB_SILENT; before that, the library warns of what Lightning gives it
         self._wandb, self._start, options = wandb, start, start.options
         self.errors = (wandb.errors.Error, OSError)
         mode = _mode(options["mode"])

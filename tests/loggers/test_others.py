@@ -99,6 +99,18 @@ def start(settings, folder: Path, *overrides: str, **changes) -> Start:
     return Start(RunFolder(folder), settings(*overrides)["logger"], **values)
 
 
+def test_classes_that_mlflow_cannot_name_keep_apart(settings, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with open_loggers(start(settings, tmp_path, "logger=mlflow", classes=["裂纹", "a+b", "rust"])) as (mlflow,):
+        mlflow.lightning.log_metrics(
+            {"val/jaccard": 1, "val/jaccard_裂纹": 2, "val/dice_a+b": 3, "val/dice_rust": 4}, 0
+        )
+        found = mlflow.lightning.experiment.get_run(mlflow.lightning.run_id).data.metrics
+    assert found == {"val/jaccard": 1, "val/jaccard_class_1": 2, "val/dice_class_2": 3, "val/dice_rust": 4}
+
+
 def test_none_is_none(settings, tmp_path):
     with open_loggers(start(settings, tmp_path, "logger=csv")) as loggers:
         assert loggers == []
