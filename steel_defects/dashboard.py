@@ -31,7 +31,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import plain, prepare, quote, read_paths
+from steel_defects.arguments import plain, prepare
 from steel_defects.console import stop
 from steel_defects.dashboards import heat_map
 from steel_defects.dashboards.address import Address
@@ -160,8 +160,5 @@ def save(account: Account, built: Mapping[str, object], update: Mapping[str, Add
 
 
 if __name__ == "__main__":
-    for key in ("tags", "systems", "update"):
-        read_paths(key)
-    quote(("project", "entity", "name", "group", "heat_map"))
     prepare("dashboard")
     main()

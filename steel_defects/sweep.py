@@ -8,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from steel_defects.console import stop
+from steel_defects.console import stop, wide_console
 from steel_defects.errors import UserError
 from steel_defects.locks import Taken
 from steel_defects.runs import RunFolder
@@ -122,7 +121,7 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
 
 def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     """Print the table of a sweep, then what went wrong."""
-    console = Console()
+    console = wide_console()
     console.print(f"Sweep {folder}", markup=False, highlight=False)
     shared = set.intersection(*map(set, jobs["overrides"])) if len(jobs) > 1 else set()
     if shared:  # what all jobs have in common would only make the table wide

@@ -8,7 +8,7 @@
     python -m steel_defects.train --multirun encoder=resnet34,resnet101 hydra.sweep.dir=study sweep.skip_finished=true
     python -m steel_defects.train resume=outputs/2026-01-31/12-00-00-000000        go on where it stopped
 
-Groups and keys are in conf/; `--help` lists them. The run folder is described in steel_defects/runs.py.
+Groups and settings are the files of conf/. The run folder is described in steel_defects/runs.py.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from steel_defects.packages import versions
 from steel_defects.results import PACKAGES, draw_figures, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
+from steel_defects.sheet import plural
 from steel_defects.sweep import earlier
 from steel_defects.trainer import build_trainer, device_name
 from steel_defects.usage import PeakMemory
@@ -264,11 +265,12 @@ def announce(
     lines = {
         "data": f"{data.name}: {counts} images to train/validate/test on, at {height}x{width}",
         "net": f"{settings['system']}: {settings['model']['architecture']} on {settings['encoder']['name']}, "
-        f"{parameters:.1f} M parameters, weights {settings['encoder']['weights']}",
-        "recipe": f"{settings['recipe']['name']}: {settings['recipe']['epochs']} epochs of "
+        f"{parameters:.1f} M parameters, weights {settings['encoder']['weights'] or 'null (random)'}",
+        "recipe": f"{settings['recipe']['name']}: {plural(settings['recipe']['epochs'], 'epoch')} of "
         f"{len(data.samples('train')) // trainer.world_size // data.batch_size} batches of {data.batch_size}",
         "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
-        f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, {torch.get_num_threads()} threads",
+        f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, "
+        f"{plural(torch.get_num_threads(), 'thread')}",
         "run": str(run.path),
     }
     for key, value in lines.items():

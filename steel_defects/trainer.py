@@ -53,7 +53,7 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
     progress = settings["progress"] and sys.stderr.isatty()  # in a log file, a line an epoch says enough
     if progress:
-        callbacks.append(TQDMProgressBar(leave=False))
+        callbacks.append(Bars(leave=False))
     try:
         return pl.Trainer(
             accelerator=accelerator,
@@ -82,6 +82,14 @@ def _precision(precision: str, accelerator: str) -> str:
         # Lightning would turn it into bf16 by itself.
         raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
     return str(precision)
+
+
+class Bars(TQDMProgressBar):
+    """Counts epochs from 1, as the lines and the history do."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: object) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from steel_defects import CONF_DIR
 from steel_defects.auditing.relabel import corrected_labels, write_corrected
 from steel_defects.auditing.review import read_review
+from steel_defects.console import wide_console
 from steel_defects.data.catalog import list_images, load_catalog
 from steel_defects.data.datamodule import check_names, is_pair
 from steel_defects.errors import UserError
@@ -68,7 +67,7 @@ def correct(settings: dict, folder: Path, chosen: Mapping | None = None, changes
 
     lines = [[verdict or "(none)", f"{count:,}", _MEANING[verdict]] for verdict, count in review.verdicts.items()]
     sheet = Sheet("Verdicts", ["verdict", "findings", "meaning"], sorted(lines), left=(0, 2))
-    Console(soft_wrap=True).print(sheet.rich())
+    wide_console().print(sheet.rich())
     log.info("Labels of %d images are others now: %s", len(changed), target)
     kept = ("root", "image_dir", "classes", "image_size")
     choice = [f"data={data['name']}"] if (Path(CONF_DIR) / "data" / f"{data['name']}.yaml").is_file() else []

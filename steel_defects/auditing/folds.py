@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from steel_defects.data.split import write_split
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
+from steel_defects.sheet import plural
 from steel_defects.train import train
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,9 @@ def train_folds(
         own = {**settings, "data": {**settings["data"], "split": {**settings["data"]["split"], "file": str(split)}}}
         OmegaConf.save(OmegaConf.create(own), run.config)
         seen, epochs = len(image_ids) - len(held_out), settings["recipe"]["epochs"]
-        log.info("Fold %d of %d: %d epochs on %d images, to judge %d", fold + 1, folds, epochs, seen, len(held_out))
+        log.info(
+            "Fold %d of %d: %s on %d images, to judge %d", fold + 1, folds, plural(epochs, "epoch"), seen, len(held_out)
+        )
         summary = train(own, run, quiet=True)
         log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
         yield run.last

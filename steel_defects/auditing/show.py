@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from steel_defects.auditing.assemble import finding_sheet, kind_sheet
 from steel_defects.auditing.finding import KINDS, Finding
+from steel_defects.console import wide_console
 from steel_defects.page.content import Report
 from steel_defects.sheet import Sheet
 
@@ -30,7 +29,7 @@ def show(report: Report, findings: Sequence[Finding], classes: Sequence[str], fo
         folder: that holds the files.
         size: of the page in bytes.
     """
-    console = Console(soft_wrap=True)
+    console = wide_console()
     if findings:
         console.print(_brief(kind_sheet(findings, classes)).rich())
         sheet = _brief(finding_sheet(findings, classes, _FIRST))

@@ -155,7 +155,7 @@ def look_at_all(
     pool = ThreadPoolExecutor(threads)
     try:
         looks = pool.map(partial(_look_at, measure=measure), paths.values())
-        bar = tqdm(looks, "Checking images", len(paths), unit="image", disable=None if progress else True)
+        bar = tqdm(looks, "Checking images", len(paths), unit="image", leave=False, disable=None if progress else True)
         yield from zip(paths, bar, strict=True)
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all the rest

@@ -113,7 +113,7 @@ def find_twins(
     parents = list(range(len(sizes)))
     signatures = _thumbnail_signatures(thumbnails, sizes)
     blocks = _blocks(sizes, np.array(list(seen.values()), int))
-    for images in tqdm(blocks, "Looking for twins", unit="block", disable=None if progress else True):
+    for images in tqdm(blocks, "Looking for twins", unit="block", leave=False, disable=None if progress else True):
         square = sizes[images[0], 0] == sizes[images[0], 1]
         for i, candidates in _lookalikes(images, signatures[images], square):
             for j in candidates:

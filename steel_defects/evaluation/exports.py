@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from steel_defects.console import wide_console
 from steel_defects.errors import UserError
 from steel_defects.evaluation.parity import Parity
 from steel_defects.inference.card import ModelCard
@@ -60,7 +60,7 @@ def write_record(path: Path, checkpoint: Path, exports: Sequence[Export]) -> Non
 
 def show(exports: Sequence[Export]) -> None:
     """Print what was written and how near it is to the checkpoint."""
-    console = Console(soft_wrap=True)
+    console = wide_console()
     measured = [one.parity for one in exports if one.parity]
     if measured:
         console.print(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,19 +91,21 @@ def _quantize(model, images: Sequence[np.ndarray], name: str | int, kept: Sequen
     for name_of_logger in ("nncf", "torch.utils.cpp_extension"):  # steps taken, and compilers not found
         logging.getLogger(name_of_logger).setLevel(logging.ERROR)
     dataset = nncf.Dataset(list(images), lambda image: {name: np.ascontiguousarray(image)[None, None]})
-    return nncf.quantize(
-        model,
-        dataset,
-        subset_size=len(images),
-        preset=nncf.QuantizationPreset.MIXED,  # one-sided ranges where activations are, as after ReLU6 and swish
-        ignored_scope=nncf.IgnoredScope(patterns=list(kept), validate=False),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # One range for all channels of an activation: ONNX Runtime has no other.
-            activations_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(
-                per_channel=False
+    # Its bars are drawn in log files, too.
+    with contextlib.nullcontext() if sys.stdout.isatty() else contextlib.redirect_stdout(io.StringIO()):
+        return nncf.quantize(
+            model,
+            dataset,
+            subset_size=len(images),
+            preset=nncf.QuantizationPreset.MIXED,  # one-sided ranges where activations are, as after ReLU6 and swish
+            ignored_scope=nncf.IgnoredScope(patterns=list(kept), validate=False),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                # One range for all channels of an activation: ONNX Runtime has no other.
+                activations_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(
+                    per_channel=False
+                ),
             ),
-        ),
-    )
+        )
 
 
 def _save_onnx(proto, card: ModelCard, path: Path) -> None:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from steel_defects.console import wide_console
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.prediction.pipeline import Summary
@@ -50,7 +50,7 @@ def show(summary: Summary) -> None:
     for name, found in totals.classes.items():
         values = f"{found.images:,}", f"{found.defects:,}", f"{found.area:,}", f"{totals.percent(name):.4f}"
         table.add_row(name, *values)
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
     log.info("%d images, %d of them clean, %d not readable", totals.images, totals.clean, totals.bad)
     if summary.predicted:
         speed = f"{summary.images_per_second:.1f} images/s"
