@@ -5,14 +5,16 @@ BIN := .venv/bin
 # threads, ended in a crash. Two run at a time, with one thread each.
 ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
 RUNS := tests/test_train.py tests/test_sweep.py
+PAGES := tests/test_make_study.py tests/test_extending.py
 LABELS := tests/test_explore.py tests/test_audit.py
-PARTS := $(addprefix test-,runs ends inference study labels others data)
+PARTS := $(addprefix test-,runs ends pages inference study labels others data)
 test-runs: TESTS = $(RUNS)
+test-pages: TESTS = $(PAGES) tests/loggers
 test-ends: TESTS = $(ENDS)
 test-inference: TESTS = tests/inference
 test-study: TESTS = tests/study tests/page
 test-labels: TESTS = tests/exploration tests/auditing $(LABELS)
-test-others: TESTS = tests/models tests/prediction $(filter-out $(ENDS) $(RUNS) $(LABELS),$(wildcard tests/test_*.py))
+test-others: TESTS = tests/models tests/prediction tests/dashboards $(filter-out $(ENDS) $(RUNS) $(PAGES) $(LABELS),$(wildcard tests/test_*.py))
 test-data: TESTS = tests/data tests/evaluation steel_defects
 
 .DEFAULT_GOAL := help

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -69,6 +70,15 @@ def prepare(command: str) -> None:
     read_lists(typed.lists)
     quote(typed.paths)
     register()
+
+
+def start(main: Callable[[], object]) -> None:
+    """Call a command's main function. What Hydra refuses beside `--help`, too, it then says without a traceback."""
+    try:
+        main()
+    except HydraException as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
 
 
 def plain(cfg: DictConfig) -> dict:

@@ -31,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.auditing.assemble import assemble
 from steel_defects.auditing.coco import write_coco
 from steel_defects.auditing.correct import correct
@@ -214,4 +214,4 @@ def _facts(
 
 if __name__ == "__main__":
     prepare("audit")
-    main()
+    start(main)

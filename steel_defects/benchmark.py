@@ -40,7 +40,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.bench.chart import draw_chart
 from steel_defects.bench.files import Pictures
 from steel_defects.bench.measure import measure_loading, measure_system
@@ -163,4 +163,4 @@ def _paper() -> dict[str, dict]:
 
 if __name__ == "__main__":
     prepare("benchmark")
-    main()
+    start(main)

@@ -31,7 +31,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import plain, prepare
+from steel_defects.arguments import plain, prepare, start
 from steel_defects.console import stop
 from steel_defects.dashboards import heat_map
 from steel_defects.dashboards.address import Address
@@ -161,4 +161,4 @@ def save(account: Account, built: Mapping[str, object], update: Mapping[str, Add
 
 if __name__ == "__main__":
     prepare("dashboard")
-    main()
+    start(main)

@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import plain, prepare
+from steel_defects.arguments import plain, prepare, start
 from steel_defects.competition.client import PARTIAL, archive_path, fetch
 from steel_defects.competition.contents import Contents, look
 from steel_defects.competition.settings import check
@@ -66,18 +66,20 @@ def download(settings: Mapping) -> Contents:
     root = Path(settings["data"]["root"]).expanduser()
     archive = archive_path(root, settings["competition"])
     found, differing = look_at(root, settings), []
-    if found.faults or settings["force"]:
-        if settings["force"] or not is_whole(archive):
-            get(archive, found, settings)
+    complete = not (found.faults or settings["force"])
+    if complete:
+        log.info("%s is complete: nothing is fetched.", root)
+    elif settings["force"] or not is_whole(archive):
+        get(archive, found, settings)
+    # Before a zip is removed, all that is in it must lie beside it, whatever numbers are expected.
+    if not complete or (not settings["keep_zip"] and is_whole(archive)):
         require_space(root, missing_bytes(archive, root), f"to unpack {archive.name}")
         differing = put(archive, root, settings["force"])
         found = look_at(root, settings)
-    else:
-        log.info("%s is complete: nothing is fetched.", root)
     show(found, root)
     if found.faults:
         raise DataFaults(found.faults, way_out(root, archive, differing))
-    if not settings["keep_zip"]:
+    if not settings["keep_zip"] and not differing:
         remove(archive)
     say_what_next(settings)
     return found
@@ -187,4 +189,4 @@ def refuse_multirun(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     refuse_multirun(sys.argv[1:])
     prepare("download")
-    main()
+    start(main)

@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.console import stop
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, load_run_data, part_samples
@@ -159,4 +159,4 @@ def check_settings(settings: Mapping) -> list[Path]:
 
 if __name__ == "__main__":
     prepare("evaluate")
-    main()
+    start(main)

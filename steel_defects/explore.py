@@ -27,7 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import plain, prepare
+from steel_defects.arguments import plain, prepare, start
 from steel_defects.console import stop, wide_console
 from steel_defects.data.annotations import LAYOUTS
 from steel_defects.data.catalog import left_out, require_layout
@@ -157,4 +157,4 @@ def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
 
 if __name__ == "__main__":
     prepare("explore")
-    main()
+    start(main)

@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
@@ -182,4 +182,4 @@ def _listed(value: object) -> list[str]:
 
 if __name__ == "__main__":
     prepare("export")
-    main()
+    start(main)

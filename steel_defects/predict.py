@@ -29,7 +29,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.files import content_hash
@@ -208,4 +208,4 @@ def refuse_multirun(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     refuse_multirun(sys.argv[1:])
     prepare("predict")
-    main()
+    start(main)

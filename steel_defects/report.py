@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.console import stop, wide_console
 from steel_defects.errors import UserError
 from steel_defects.files import write_whole
@@ -105,4 +105,4 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
 
 if __name__ == "__main__":
     prepare("report")
-    main()
+    start(main)

@@ -152,12 +152,12 @@ class HistoryWriter(pl.Callback):
         row |= {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["train_seconds"] = train_seconds
         row["iterations_per_second"] = trainer.num_training_batches / train_seconds
+        old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
+        self._write(pd.concat([old, pd.DataFrame([row])], ignore_index=True))  # before anybody else is told
         for logger in trainer.loggers:  # what Lightning does not log by itself
             pace = {"lr": row["lr"], "it_per_s": row["iterations_per_second"], "seconds": train_seconds}
             values = {f"train/{key}": value for key, value in pace.items()}
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)
-        old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
-        self._write(pd.concat([old, pd.DataFrame([row])], ignore_index=True))
         self._say(trainer, row)
 
     def _say(self, trainer: pl.Trainer, row: Mapping) -> None:

@@ -19,7 +19,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import TYPED, prepare
+from steel_defects.arguments import TYPED, prepare, start
 from steel_defects.manual.text import own_groups
 
 _COMPLETION = {"-sc", "--shell-completion"}
@@ -61,7 +61,7 @@ def answer(command: str) -> None:
         raise AssertionError("a question is no job")
 
     nothing.__module__ = f"steel_defects.{command}"  # Hydra names the job after it
-    hydra.main(config_path=CONF_DIR, config_name=command, version_base="1.3")(nothing)()
+    start(hydra.main(config_path=CONF_DIR, config_name=command, version_base="1.3")(nothing))
 
 
 def complete(command: str) -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steel_defects import CONF_DIR
 from steel_defects.arguments import plain
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
+
+LOGGERS = ("wandb", "tensorboard", "mlflow")
 
 # What may differ from the first start: where data lies and what the machine is like, not what is trained.
 _MAY_CHANGE = (
@@ -105,6 +108,13 @@ def job_dir(*, _root_: DictConfig) -> str:
     return re.sub(r"[^\w.-]+", "-", f"{short}-seed{_root_.get('seed')}-{digest}")
 
 
+def _all_loggers() -> DictConfig:
+    """What the loggers' settings are where nothing is said: none is used, and each has its own."""
+    conf = Path(CONF_DIR)
+    own = [OmegaConf.load(conf / "logger" / f"{name}.yaml") for name in LOGGERS]
+    return OmegaConf.merge(*own, OmegaConf.load(conf / "train.yaml").logger)
+
+
 def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
     """The settings of a run that goes on.
 
@@ -126,9 +136,11 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
             f"resume={cfg.resume}: not a run that can go on; missing: "
             + ", ".join(str(path.relative_to(run.path)) for path in missing)
         )
-    # Settings that runs of earlier versions do not have; nothing of the logger bears on what is trained.
-    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": cfg.logger}
-    saved = OmegaConf.merge(later, OmegaConf.load(run.config))
+    saved = OmegaConf.load(run.config)
+    if kind := saved.logger.pop("kind", None):  # of runs of earlier versions, as other settings are missing in them
+        saved.logger[kind] = True
+    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": _all_loggers()}
+    saved = OmegaConf.merge(later, saved)
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     foreign = [key for key in keys if not any(key == own or key.startswith(own + ".") for own in _MAY_CHANGE)]
     if foreign:
@@ -137,6 +149,9 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
             f"(only {', '.join(_MAY_CHANGE[1:])} may change)"
         )
     for key in keys:
-        OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
+        if key == "logger":  # which ones; their settings stay the run's own, unless they are given one by one
+            saved.logger.update({name: cfg.logger[name] for name in LOGGERS})
+        else:
+            OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.data.split.file = str(run.split)
     return OmegaConf.to_container(saved, resolve=True, throw_on_missing=True)

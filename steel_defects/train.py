@@ -36,7 +36,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from timm.layers import convert_sync_batchnorm
 
 from steel_defects import CONF_DIR
-from steel_defects.arguments import prepare
+from steel_defects.arguments import prepare, start
 from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
@@ -51,7 +51,7 @@ from steel_defects.results import PACKAGES, draw_figures, summarise, write_per_i
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sheet import plural
-from steel_defects.sweep import earlier
+from steel_defects.sweep import earlier, finished
 from steel_defects.trainer import build_trainer, device_name
 from steel_defects.usage import PeakMemory
 
@@ -88,7 +88,7 @@ def main(cfg: DictConfig) -> float | None:
         expected = isinstance(error, UserError)
         if isinstance(error, DataFaults):
             write_faults(folder.faults, error.faults)
-        if not isinstance(error, Taken):  # whose folder it is not
+        if not isinstance(error, Taken) and finished(folder) is None:  # of another job, or what failed came after it
             folder.write_summary(
                 {
                     "status": "failed",
@@ -186,7 +186,9 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C
+        except UserError:  # which would be met again
+            raise
+        except (Exception, SystemExit):  # a logger's server that is gone, say; the latter is Lightning's for Ctrl-C
             log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
@@ -237,7 +239,7 @@ def publish(
         try:
             logger.lightning.log_metrics(results.numbers())
             logger.publish(results)
-        except logger.errors as error:
+        except Exception as error:  # each library has errors of its own; none is worth the results
             log.error("%s did not take the results, which are in %s: %s", logger.name, run.path, error)
 
 
@@ -293,4 +295,4 @@ if __name__ == "__main__":
     from steel_defects.train import main as job
 
     prepare("train")
-    job()
+    start(job)

@@ -283,6 +283,22 @@ def test_a_download_broken_off_is_gone_on_with(kaggle, given, root, archive, fil
     assert same_files(root, files, but=()), "zip and marker are removed"
 
 
+def test_a_zip_is_removed_only_when_all_of_it_is_there(absent, given, root, archive, files):
+    """Also where no number is expected, and the folder holds some of it only."""
+    root.mkdir()
+    shutil.copy(archive, root / f"{NAME}.zip")
+    shutil.copytree(files / "train_images", root / "train_images")
+    shutil.copy(files / "train.csv", root)
+    download(given("keep_zip=false", "expect=null"))
+    assert same_files(root, files, but=())
+
+
+def test_a_root_that_is_a_file_is_named(given, tmp_path):
+    (tmp_path / "afile").touch()
+    with pytest.raises(UserError, match=r"data\.root=.*afile: is a file"):
+        download(given(f"data.root={tmp_path / 'afile'}"))
+
+
 def test_ctrl_c_ends_with_130_and_no_traceback(kaggle, root):
     kaggle.does("Ctrl-C")
     result = run(root.parent, f"data.root={root}")

@@ -85,3 +85,20 @@ def test_command_runs_from_the_wheel_in_any_directory(wheel, tmp_path):
 def test_every_module_imports_and_says_what_it_is(name):
     module = __import__(name, fromlist=["_"])
     assert module.__doc__
+
+
+def test_make_test_runs_every_test_file():
+    makefile = (ROOT / "Makefile").read_text().replace("$(BIN)", sys.executable)
+    asked = subprocess.run(
+        ["make", "--file=-", "--dry-run", "--jobs=1", "--always-make", "--old-file=setup", "--old-file=lint", "test"],
+        input=makefile,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = {word for line in asked.splitlines() if " -m pytest " in line for word in line.split()}
+    assert len(words) > 10
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        name = path.relative_to(ROOT)
+        assert {str(name), str(name.parent)} & words, f"{name} is in no part of the Makefile"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from steel_defects.errors import UserError
 
@@ -28,6 +29,8 @@ def check(settings: Mapping) -> None:
     wrong += [f"{key}={value}: true or false" for key, value in flags.items() if not isinstance(value, bool)]
     paths = {key: data[key] for key in ("root", "csv", "image_dir")}
     wrong += [f"data.{key}={value}: a path" for key, value in paths.items() if not _is_text(value)]
+    if _is_text(data["root"]) and Path(data["root"]).expanduser().is_file():
+        wrong.append(f"data.root={data['root']}: is a file; name the folder that the files go into")
     classes = data["classes"]
     if not isinstance(classes, list) or not classes or not all(map(_is_text, classes)):
         wrong.append(f"data.classes={classes}: a list with one name for each class")

@@ -46,7 +46,7 @@ class Start:
 
     def keep_id(self, logger: str, value: str) -> None:
         """Write down an id for `known_id`."""
-        write_json(self.run.loggers, (self._ids() if self.goes_on else {}) | {logger: value})
+        write_json(self.run.loggers, self._ids() | {logger: value})
 
     def _ids(self) -> dict[str, str]:
         return json.loads(self.run.loggers.read_text()) if self.run.loggers.is_file() else {}
@@ -100,11 +100,9 @@ class RunLogger(abc.ABC):
         name: for messages.
         lightning: Lightning's own class, which gets all numbers.
         fresh: whether it knows nothing of the run's earlier epochs.
-        errors: what it raises where its server or its disk fails.
     """
 
     name: str
-    errors: tuple[type[Exception], ...]
     lightning: pl.loggers.Logger
     fresh: bool
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
+from filelock import FileLock
 
 from steel_defects.errors import UserError
 from steel_defects.loggers.base import Results, RunLogger, Start
 
 log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """What goes wrong in the beginning is the user's to mend, whichever library says so."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"MLflow at {uri}: {said} (logger.tracking_uri names another server, logger=csv does without it)"
+        ) from error
 
 
 class PlainNames(pl.loggers.MLFlowLogger):
@@ -45,20 +62,20 @@ class MLflowRun(RunLogger):
     name = "MLflow"
 
     def __init__(self, start: Start) -> None:
-        import mlflow
-
-        self.errors = (mlflow.exceptions.MlflowException, OSError)
         for name in ("alembic", "mlflow.store.db.utils", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every table that it makes
+        self._environment = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow changes for the whole process
         options = start.options
-        uri = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI")
+        uri = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or start.known_id("mlflow_uri")
         local = not uri
         uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-        known = start.known_id("mlflow")
+        known = start.known_id("mlflow") if uri == start.known_id("mlflow_uri") else None  # elsewhere it is a new run
         self.fresh = known is None
         self._log_model = options["log_model"]
         labels = dict.fromkeys(start.tags, "") | dict.fromkeys(options["tags"], "")
-        try:
+        # A data base that is not there yet is made by the first of several jobs alone.
+        alone = FileLock(Path.cwd() / ".mlflow.lock") if local else contextlib.nullcontext()
+        with alone, _told(uri):
             self.lightning = PlainNames(
                 start.classes,
                 experiment_name=options["project"],
@@ -70,15 +87,11 @@ class MLflowRun(RunLogger):
                 run_id=known,
             )
             start.keep_id("mlflow", self.lightning.run_id)
+            start.keep_id("mlflow_uri", uri)
             if known is None:  # MLflow refuses to change a parameter
                 self.lightning.log_hyperparams(dict(start.config))
             else:
                 self.lightning.experiment.update_run(known, status="RUNNING")
-        except mlflow.exceptions.MlflowException as error:
-            raise UserError(
-                f"MLflow at {uri}: {error.message.splitlines()[0]} (logger.tracking_uri names another server, "
-                "logger=csv does without it)"
-            ) from error
         log.info("MLflow: %s, run %s", uri, self.lightning.run_id)
         self._closed = False
 
@@ -96,6 +109,10 @@ class MLflowRun(RunLogger):
         if not self._closed:
             self.lightning.finalize("failed" if failed else "success")
             self._closed = True
+        if self._environment is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
+            os.environ["MLFLOW_TRACKING_URI"] = self._environment
 
 
 def _plain(name: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 
 import pytorch_lightning as pl
+import torch
 
 from steel_defects.errors import UserError
 from steel_defects.loggers.base import RunLogger, Start
@@ -13,6 +15,8 @@ from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
 from steel_defects.packages import package
+
+log = logging.getLogger(__name__)
 
 _LOGGERS: dict[str, type[RunLogger]] = {"wandb": WandbRun, "tensorboard": TensorBoardRun, "mlflow": MLflowRun}
 
@@ -42,8 +46,11 @@ def check_loggers(options: Mapping) -> None:
 def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
     """The loggers that `start.options` asks for.
 
-    One that learns of the run only now, or whose earlier part lies elsewhere, is told of the epochs before.
+    One that learns of the run only now, or whose earlier part lies elsewhere, is told of the epochs before; one that
+    was left out for a while is not told of that while. What fails in closing is named, and changes nothing else.
     """
+    if not start.goes_on:
+        start.run.loggers.unlink(missing_ok=True)
     opened: list[RunLogger] = []
     failed = True
     try:
@@ -56,11 +63,17 @@ def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
         failed = False
     finally:
         for logger in opened:
-            logger.close(failed)
+            try:
+                logger.close(failed)
+            except Exception as error:  # a server or a process that is gone: each library has errors of its own
+                log.error("%s could not be closed: %s", logger.name, error)
 
 
 def _retell(logger: pl.loggers.Logger, start: Start) -> None:
     names = {"lr": "train/lr", "train_seconds": "train/seconds", "iterations_per_second": "train/it_per_s"}
-    for row in start.run.read_history().rename(columns=names).to_dict("records"):
+    # An epoch that was written down but not saved is trained again.
+    saved = torch.load(start.run.last, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    history = start.run.read_history()
+    for row in history[history["step"] <= saved].rename(columns=names).to_dict("records") if len(history) else ():
         step = int(row.pop("step"))
         logger.log_metrics(row | {"epoch": int(row["epoch"])}, step=step - 1)

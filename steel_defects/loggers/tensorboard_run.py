@@ -12,7 +12,6 @@ class TensorBoardRun(RunLogger):
     """Event files in `<run folder>/tensorboard`; a run that goes on adds one."""
 
     name = "TensorBoard"
-    errors = (OSError,)
 
     def __init__(self, start: Start) -> None:
         folder = start.run.path / "tensorboard"

@@ -36,7 +36,6 @@ class WandbRun(RunLogger):
 
         wandb.setup()  # reads WANDB_SILENT; before that, the library warns of what Lightning gives it
         self._wandb, self._start, options = wandb, start, start.options
-        self.errors = (wandb.errors.Error, OSError)
         mode = _mode(options["mode"])
         self._data_dir = os.environ.get("WANDB_DATA_DIR")
         if mode == "offline" and not self._data_dir:
@@ -96,8 +95,14 @@ def _mode(mode: str) -> str:
 
     if mode != "auto":
         return mode
-    if os.environ.get("WANDB_MODE") in ("online", "offline"):
-        return os.environ["WANDB_MODE"]
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked in ("online", "offline", "dryrun"):
+        return "offline" if asked == "dryrun" else asked
+    if asked or os.environ.get("WANDB_DISABLED"):  # somebody does not want it here
+        name = "WANDB_MODE" if asked else "WANDB_DISABLED"
+        raise UserError(
+            f"W&B is switched off by {name}={os.environ[name]}: logger=csv does without it, or unset {name}"
+        )
     if wandb.login(prompt=False, verify=False):
         return "online"
     log.info("W&B: no API key (WANDB_API_KEY or `wandb login`), so this run is logged offline")
@@ -141,6 +146,9 @@ class MaskLogger(pl.Callback):
             item = dataset[0, i]
             prediction = module(item["image"][None].to(module.device)).argmax(dim=1)[0].cpu()
             masks = {"truth": item["mask"].numpy(), "prediction": prediction.numpy()}
-            name = dataset.samples[i].image_id
-            pictures.append(wandb_page.image(item["image"][0].numpy(), masks, self.labels, name))
-        self.logger.experiment.log({"val/overlays": pictures, "epoch": trainer.current_epoch})
+            pictures.append((dataset.samples[i].image_id, item["image"][0].numpy(), masks))
+        try:
+            shown = [wandb_page.image(picture, masks, self.labels, name) for name, picture, masks in pictures]
+            self.logger.experiment.log({"val/overlays": shown, "epoch": trainer.current_epoch})
+        except OSError as error:  # no room for pictures is no reason to stop
+            log.error("W&B did not take the pictures of epoch %d: %s", trainer.current_epoch + 1, error)

@@ -90,7 +90,7 @@ def _import(place: str, name: str) -> ModuleType:
                 f"recipe.loss={name}: there is no module {error.name}, neither in {folder} nor installed"
             ) from error
         raise UserError(f"recipe.loss={name}: {place} cannot be imported: {error}") from error
-    except Exception as error:  # whatever the user's file does wrong
+    except (Exception, SystemExit) as error:  # whatever the user's file does wrong
         reason = f"{type(error).__name__}: {error}{_line(error)}"
         raise UserError(f"recipe.loss={name}: {place} cannot be imported: {reason}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -131,6 +132,52 @@ def test_missing_packages_are_named(settings, monkeypatch):
         check_loggers(settings("logger=[tensorboard,mlflow]")["logger"])
     assert 'pip install "steel-defects[tensorboard]"' in str(caught.value)
     assert 'pip install "steel-defects[mlflow]"' in str(caught.value)
+
+
+def test_each_logger_keeps_its_own_id(settings, tmp_path, monkeypatch):
+    """Of a run that begins; a run that begins anew in the folder has no use for those of the one before."""
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    begin = start(settings, tmp_path, "logger=[wandb,mlflow]", "logger.mode=offline")
+    with open_loggers(begin) as (wandb, mlflow):
+        ids = {"wandb": wandb.lightning.experiment.id, "mlflow": mlflow.lightning.run_id}
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert json.loads(begin.run.loggers.read_text()) == ids | {"mlflow_uri": uri}
+    with open_loggers(start(settings, tmp_path, "logger=mlflow")) as (mlflow,):
+        assert json.loads(begin.run.loggers.read_text()) == {"mlflow": mlflow.lightning.run_id, "mlflow_uri": uri}
+        assert mlflow.lightning.run_id != ids["mlflow"]
+
+
+def test_what_fails_in_closing_is_named_and_the_others_are_closed(settings, tmp_path, monkeypatch, caplog):
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+
+    def gone(self, failed: bool) -> None:
+        raise ConnectionResetError("the server is gone")
+
+    monkeypatch.setattr("steel_defects.loggers.tensorboard_run.TensorBoardRun.close", gone)
+    values = settings("logger=[tensorboard,mlflow]", "recipe.epochs=1", "figures=false")
+    run = RunFolder(tmp_path / "run")
+    assert train(values, run)["status"] == run.read_summary()["status"] == "finished"
+    assert "TensorBoard could not be closed: the server is gone" in caplog.text
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
+    assert found.info.status == "FINISHED"
+
+
+def test_two_jobs_at_once_share_a_new_data_base(settings, tmp_path, command):
+    pytest.importorskip("mlflow")
+    jobs = ["--multirun", "seed=1,2", "logger=mlflow", "recipe.epochs=1", "figures=false", "hydra.sweep.dir=sweep"]
+    result = command(tmp_path, *jobs, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert result.returncode == 0, result.stdout
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
+    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
 
 
 def test_results_that_a_logger_cannot_take_are_not_lost(settings, tmp_path, monkeypatch, caplog):

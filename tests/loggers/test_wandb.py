@@ -19,6 +19,7 @@ from steel_defects.evaluate import evaluate
 from steel_defects.loggers.base import Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers
 from steel_defects.loggers.wandb_page import shown_images
+from steel_defects.loggers.wandb_run import _mode
 from steel_defects.runs import RunFolder
 from steel_defects.train import train
 
@@ -274,6 +275,27 @@ def test_the_worst_half_and_some_of_each_quality():
 def test_unknown_mode(settings):
     with pytest.raises(UserError, match=r"logger\.mode is auto, online or offline"):
         check_loggers(settings("logger=wandb", "logger.mode=sometimes")["logger"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "mode"),
+    [
+        ("WANDB_MODE", "offline", "offline"),
+        ("WANDB_MODE", "dryrun", "offline"),
+        ("WANDB_MODE", "online", "online"),
+        ("WANDB_MODE", "disabled", None),
+        ("WANDB_DISABLED", "true", None),
+    ],
+)
+def test_what_the_environment_says_of_wandb_is_heeded(monkeypatch, variable, value, mode):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # with which it would go online
+    monkeypatch.setenv(variable, value)
+    if mode:
+        assert _mode("auto") == mode
+    else:
+        with pytest.raises(UserError, match=f"switched off by {variable}={value}"):
+            _mode("auto")
+    assert _mode("offline") == "offline"
 
 
 @pytest.mark.parametrize("choice", ["csv", "tensorboard"])
