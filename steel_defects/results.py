@@ -28,7 +28,7 @@ from steel_defects.usage import images_per_second
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
+_PACKAGES = ("torch", "pytorch-lightning", "segmentation-models-pytorch", "timm", "torchmetrics", "albumentations")
 
 
 def write_per_image(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> pd.DataFrame:
@@ -45,6 +45,12 @@ def _tested(module: SegmentationModule) -> tuple[np.ndarray, Confusions]:
     """Numbers of the test images, and what was counted of them."""
     images, resized = module.test_rows
     return images, Confusions(resized, module.native_rows[1])
+
+
+def predicted_codes(data: StripDataModule, module: SegmentationModule) -> dict[str, dict[int, str]]:
+    """Image id -> class -> run-length encoding at the image's own size, of the test images."""
+    samples = data.samples("test")
+    return {samples[i].image_id: seen.native for i, seen in module.predictions.items()}
 
 
 def write_predictions(run: RunFolder, data: StripDataModule, module: SegmentationModule) -> None:
@@ -129,11 +135,27 @@ def summarise(
             **(measure_speed(data, module, trainer) if settings["speed"] and trainer.is_global_zero else {}),
         },
         "peak_memory": {"bytes": peak_bytes, "of": "GPU" if device.type == "cuda" else "process"},
-        "device": device_name(device),
+        **machine(trainer),
+    }
+
+
+def machine(trainer: pl.Trainer) -> dict:
+    """What a run is made on."""
+    return {
+        "device": device_name(trainer.strategy.root_device),
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
-        "versions": versions(PACKAGES),
+        "versions": versions(_PACKAGES),
+    }
+
+
+def found(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
+    """What a run finds before it begins, for those who look at its settings."""
+    return {
+        "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
+        "parameters": sum(p.numel() for p in module.net.parameters()),
+        "machine": machine(trainer),
     }
 
 

@@ -22,11 +22,10 @@ import logging
 import shlex
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -41,13 +40,12 @@ from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.locks import Taken, one_gpu, sole
-from steel_defects.loggers.base import Results, RunLogger, Start, tags
-from steel_defects.loggers.opening import check_loggers, open_loggers
+from steel_defects.loggers.base import Results, Start, tags
+from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
-from steel_defects.packages import versions
-from steel_defects.results import PACKAGES, draw_figures, summarise, write_per_image, write_predictions
+from steel_defects.results import draw_figures, found, predicted_codes, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sheet import plural
@@ -176,7 +174,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         settings["system"],
         sweep,
         tags(run.overrides()),
-        settings | describe(data, module, trainer),
+        settings | found(data, module, trainer),
         data.classes,
         goes_on=resume is not None,
     )
@@ -202,45 +200,11 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
             if settings["figures"]:
                 draw_figures(run, data, module, rows)
             run.write_summary(summary)  # before others are told: whatever fails there, the run is complete here
-            publish(loggers, run, summary, rows, data, module)
+            samples = {sample.image_id: sample for sample in data.samples("test")}
+            publish(loggers, Results(run, summary, rows, samples, predicted_codes(data, module)))
     if trainer.is_global_zero and not quiet:
         show(summary, run)
     return summary
-
-
-def describe(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
-    """What a run found, beside what was set: for loggers."""
-    return {
-        "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
-        "parameters": sum(p.numel() for p in module.net.parameters()),
-        "machine": {
-            "device": device_name(trainer.strategy.root_device),
-            "precision": str(trainer.precision),
-            "processes": trainer.world_size,
-            "threads": torch.get_num_threads(),
-            "versions": versions(PACKAGES),
-        },
-    }
-
-
-def publish(
-    loggers: Sequence[RunLogger],
-    run: RunFolder,
-    summary: dict,
-    rows: pd.DataFrame,
-    data: StripDataModule,
-    module: SegmentationModule,
-) -> None:
-    """Tell the loggers what came out; one that cannot take it is named, and the others are told."""
-    samples = data.samples("test")
-    predicted = {samples[i].image_id: found.native for i, found in module.predictions.items()}
-    results = Results(run, summary, rows, {sample.image_id: sample for sample in samples}, predicted)
-    for logger in loggers:
-        try:
-            logger.lightning.log_metrics(results.numbers())
-            logger.publish(results)
-        except Exception as error:  # each library has errors of its own; none is worth the results
-            log.error("%s did not take the results, which are in %s: %s", logger.name, run.path, error)
 
 
 @rank_zero_only

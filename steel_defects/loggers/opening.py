@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytorch_lightning as pl
 import torch
 
 from steel_defects.errors import UserError
-from steel_defects.loggers.base import RunLogger, Start
+from steel_defects.loggers.base import Results, RunLogger, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
@@ -67,6 +67,16 @@ def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
                 logger.close(failed)
             except Exception as error:  # a server or a process that is gone: each library has errors of its own
                 log.error("%s could not be closed: %s", logger.name, error)
+
+
+def publish(loggers: Sequence[RunLogger], results: Results) -> None:
+    """Tell loggers what came out; one that cannot take it is named, and the others are told."""
+    for logger in loggers:
+        try:
+            logger.lightning.log_metrics(results.numbers())
+            logger.publish(results)
+        except Exception as error:  # each library has errors of its own; none is worth the results
+            log.error("%s did not take the results, which are in %s: %s", logger.name, results.run.path, error)
 
 
 def _retell(logger: pl.loggers.Logger, start: Start) -> None:
