@@ -28,11 +28,10 @@ from typing import TYPE_CHECKING
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from steel_defects import CONF_DIR
 from steel_defects.arguments import plain, prepare, start
-from steel_defects.console import stop
+from steel_defects.console import stop, wide_console
 from steel_defects.dashboards import heat_map
 from steel_defects.dashboards.address import Address
 from steel_defects.dashboards.outline import Outline, outline_report, outline_workspace
@@ -134,7 +133,7 @@ def write(built: Mapping[str, object], folder: Path) -> None:
 
 def show(built: Mapping[str, object], folder: Path, update: Mapping[str, Address], saved: bool) -> None:
     """Print the panels, as they stand in the files written, and where these are."""
-    console = Console()
+    console = wide_console()
     outlines = {"workspace": outline_workspace, "report": outline_report}
     before: Outline | None = None
     for kind in built:

@@ -137,11 +137,3 @@ def test_on_the_command_line(tmp_path):
     ):
         assert said in result.stdout
     assert f"{path.relative_to(tmp_path)} is what would be saved, as a new one" in result.stdout.replace("\n", "")
-
-
-def test_without_an_account_the_command_says_what_to_do(tmp_path):
-    result = command(tmp_path)
-    assert result.returncode == 2
-    assert "no W&B API key" in result.stderr
-    assert "dry_run=true" in result.stderr
-    assert "Traceback" not in result.stderr

@@ -214,7 +214,7 @@ def test_tolerances():
     assert faults(confidence=0.1) == ["confidence differs by 0.1, allowed 0"]
     assert faults(Tolerance(None, 0.9, 0.01), confidence=0.9, pixels=0.95, miou_file=0.495) == []
     assert faults(pixels=0.98) == ["98.000% of the pixels are decided alike, at least 100.000% must be"]
-    assert faults(miou_file=0.4) == ["miou falls by 0.1000, allowed 0"]
+    assert faults(miou_file=0.4) == ["native_miou falls by 0.1000, allowed 0"]
     assert faults(miou_file=0.6) == [], "a gain is no loss"
     assert "could not be measured" in faults(miou_checkpoint=float("nan"), miou_file=float("nan"))[0]
     assert faults(Tolerance(None, 0, 1), confidence=float("nan")) == ["the confidence of some pixels is not a number"]

@@ -120,7 +120,7 @@ def require_layout(
     raise UserError(
         f"{missing}.\n"
         f"Expected: {root / csv} and the images in {root / image_dir}/\n"
-        "Kaggle's Severstal strips are fetched there, or unpacked from the zip you have, by\n"
+        "If it is to be Kaggle's Severstal, fetched there or unpacked from the zip you have:\n"
         f"  {shlex.join(['python', '-m', 'steel_defects.download', f'data.root={root}'])}\n"
         "To try the project without any download: data=synthetic"
     )

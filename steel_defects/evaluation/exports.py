@@ -15,6 +15,7 @@ from steel_defects.errors import UserError
 from steel_defects.evaluation.parity import Parity
 from steel_defects.inference.card import ModelCard
 from steel_defects.runs import write_json
+from steel_defects.sheet import plural
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
 PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8", "int8-bf16")}
@@ -64,12 +65,13 @@ def show(exports: Sequence[Export]) -> None:
     measured = [one.parity for one in exports if one.parity]
     if measured:
         console.print(
-            f"Compared with the checkpoint (miou {measured[0].miou_checkpoint:.4f}) on {measured[0].images} images",
+            f"Compared with the checkpoint (native_miou {measured[0].miou_checkpoint:.4f}) "
+            f"on {plural(measured[0].images, 'image')}",
             markup=False,
             highlight=False,
         )
     table = Table()
-    for heading in ("engine", "precision", "MB", "confidence", "pixels alike", "miou", "kept"):
+    for heading in ("engine", "precision", "MB", "confidence", "pixels alike", "native_miou", "kept"):
         table.add_column(heading, justify="left" if heading in ("engine", "precision", "kept") else "right")
     for one in exports:
         numbers = ["-"] * 3

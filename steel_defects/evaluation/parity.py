@@ -64,7 +64,7 @@ class Parity:
         if math.isnan(loss):
             faults.append("miou could not be measured: no image to compare on has a defect")
         elif loss > tolerance.miou:
-            faults.append(f"miou falls by {loss:.4f}, allowed {tolerance.miou:g}")
+            faults.append(f"native_miou falls by {loss:.4f}, allowed {tolerance.miou:g}")
         return faults
 
     def as_dict(self) -> dict:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 import pytorch_lightning as pl
 
 from steel_defects.loggers.base import Results, RunLogger, Start
+
+log = logging.getLogger(__name__)
 
 
 class TensorBoardRun(RunLogger):
@@ -18,6 +22,7 @@ class TensorBoardRun(RunLogger):
         self.fresh = not any(folder.glob("events.*"))
         self._config = dict(start.config)
         self.lightning = pl.loggers.TensorBoardLogger(folder.parent, "", folder.name, default_hp_metric=False)
+        log.info("TensorBoard: tensorboard --logdir %s", folder)
 
     def publish(self, results: Results) -> None:
         """The figures as pictures, and the settings with the test scores for the tab of hyperparameters."""

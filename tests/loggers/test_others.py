@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from omegaconf import OmegaConf
 
 from steel_defects.errors import UserError
 from steel_defects.loggers.base import Results, Start
+from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.opening import check_loggers, open_loggers
 from steel_defects.runs import RunFolder
 from steel_defects.train import train
@@ -168,16 +171,20 @@ def test_what_fails_in_closing_is_named_and_the_others_are_closed(settings, tmp_
     assert found.info.status == "FINISHED"
 
 
-def test_two_jobs_at_once_share_a_new_data_base(settings, tmp_path, command):
+def test_a_new_data_base_is_made_by_one_job_alone(settings, tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
-    jobs = ["--multirun", "seed=1,2", "logger=mlflow", "recipe.epochs=1", "figures=false", "hydra.sweep.dir=sweep"]
-    result = command(tmp_path, *jobs, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    assert result.returncode == 0, result.stdout
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
-    assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    jobs: list[MLflowRun] = []
+    job = threading.Thread(target=lambda: jobs.append(MLflowRun(start(settings, tmp_path, "logger=mlflow"))))
+    with FileLock(tmp_path / ".mlflow.lock"):  # another job is at it
+        job.start()
+        job.join(1)
+        assert job.is_alive()
+        assert not (tmp_path / "mlflow.db").exists()
+    job.join(120)
+    assert (tmp_path / "mlflow.db").exists()
+    jobs[0].close(failed=False)
 
 
 def test_results_that_a_logger_cannot_take_are_not_lost(settings, tmp_path, monkeypatch, caplog):
