@@ -31,6 +31,9 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, threads: int) -> None:
         ov = package("openvino")
+        # OpenVINO's binding looks NumPy up at the first array it hands out. Two threads that do so at the same time may
+        # wait for each other for ever: so it is done here, before there are any.
+        _ = ov.Tensor(np.zeros(1, np.uint8)).data
         path = path.resolve()  # a link's weights lie beside the file it leads to
         core = self._core = ov.Core()
         core.set_property({"ENABLE_MMAP": False})  # else to copy another model over this one would crash the process
