@@ -7,18 +7,19 @@ ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
 RUNS := tests/test_train.py tests/test_sweep.py
 PAGES := tests/test_make_study.py tests/test_extending.py
 LABELS := tests/test_explore.py tests/test_audit.py
-PARTS := $(addprefix test-,runs ends pages inference study labels others data)
+PARTS := $(addprefix test-,runs ends inference study labels others data)
 test-runs: TESTS = $(RUNS)
-test-pages: TESTS = $(PAGES) tests/loggers
+# Apart, for they take minutes: the pages followed to the letter, and the study from download to report.
+test-pages: TESTS = $(PAGES)
 test-ends: TESTS = $(ENDS)
 test-inference: TESTS = tests/inference
 test-study: TESTS = tests/study tests/page
 test-labels: TESTS = tests/exploration tests/auditing $(LABELS)
-test-others: TESTS = tests/models tests/prediction tests/dashboards $(filter-out $(ENDS) $(RUNS) $(PAGES) $(LABELS),$(wildcard tests/test_*.py))
+test-others: TESTS = tests/models tests/prediction tests/dashboards tests/loggers $(filter-out $(ENDS) $(RUNS) $(PAGES) $(LABELS),$(wildcard tests/test_*.py))
 test-data: TESTS = tests/data tests/evaluation steel_defects
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench study $(PARTS)
+.PHONY: help setup demo test lint bench study $(PARTS) test-pages
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/' | expand -t 14
@@ -38,7 +39,7 @@ demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the
 test: lint  ## lint, then run all tests
 	$(MAKE) --no-print-directory --jobs 2 --keep-going $(PARTS)
 
-$(PARTS): setup
+$(PARTS) test-pages: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
 lint: setup  ## check style and formatting

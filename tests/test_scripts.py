@@ -40,7 +40,6 @@ def test_every_command_has_a_script():
         ("predict", "model=a b.ckpt,c", "input=2026_01_31", "--cfg", "job"),
         ("predict",),  # what is missing is a mistake, exit code 2
         ("predict", "--multirun", "input=a,b"),
-        ("train", "data.root=nowhere", "hydra.run.dir=run"),
     ],
 )
 def test_a_script_does_what_python_does(words, tmp_path):
