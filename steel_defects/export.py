@@ -43,6 +43,7 @@ from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 from steel_defects.machine import available_cores
 from steel_defects.packages import package, versions
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
     calibration = draw(data, settings["calibration"], checkpoint, card) if int8 else []
     compared = draw(data, settings["parity"], checkpoint, card)
     log.info("model   %s: %s on %s, at %dx%d", card.system, card.architecture, card.encoder, *card.size)
-    log.info("data    %s: %s, %d images to compare on", data.name, settings["parity"]["part"], len(compared))
+    log.info("data    %s: %s, %s to compare on", data.name, settings["parity"]["part"], plural(len(compared), "image"))
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,7 @@ from steel_defects.prediction.journal import refuse_used
 from steel_defects.prediction.pipeline import Summary, predict_images
 from steel_defects.prediction.sample import only_listed
 from steel_defects.prediction.show import announce, show
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def main(cfg: DictConfig) -> None:
     if summary.interrupted:
         words = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
         command = shlex.join(["python", "-m", "steel_defects.predict", *words, "resume=true"])
-        log.warning("Stopped after %d of %d images. To go on: %s", summary.totals.images, summary.images, command)
+        done = f"{summary.totals.images} of {plural(summary.images, 'image')}"
+        log.warning("Stopped after %s. To go on: %s", done, command)
         sys.exit(130)
     if summary.totals.bad:
         sys.exit(1)

@@ -42,6 +42,7 @@ from steel_defects.errors import DataFaults, UserError
 from steel_defects.locks import Taken, one_gpu, sole
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
+from steel_defects.loggers.steady import Steady
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
@@ -80,6 +81,8 @@ def main(cfg: DictConfig) -> float | None:
                 if run.last.is_file():
                     # It goes on with the split it began with; another would test on images it was trained on.
                     settings["data"]["split"]["file"] = str(run.split)
+            if cfg.resume and finished(run):
+                log.info("All epochs of %s are trained already: it is tested again", run.path)
             with own_gpu(settings["trainer"], sweep):
                 return train(settings, run, sweep and sweep.name)["test"]["miou"]
     except Exception as error:
@@ -179,14 +182,14 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         goes_on=resume is not None,
     )
     with open_loggers(start) if rank_zero_only.rank == 0 else contextlib.nullcontext([]) as loggers:
-        trainer.loggers = [logger.lightning for logger in loggers]
+        trainer.loggers = [Steady(logger.lightning, logger.name) for logger in loggers]
         trainer.callbacks.extend(callback for logger in loggers for callback in logger.callbacks())
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except UserError:  # which would be met again
             raise
-        except (Exception, SystemExit):  # a logger's server that is gone, say; the latter is Lightning's for Ctrl-C
+        except (Exception, SystemExit):  # no memory left, say; the latter is Lightning's for Ctrl-C
             log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)

@@ -531,8 +531,11 @@ def test_real_strips_are_whole_jpegs(shared_data, absent, given):
 # From here on, Kaggle's own client.
 
 
-def test_the_stand_in_has_the_signatures_of_the_client(no_home):
-    """Asked for in a process of its own, as the client looks for a token when it is imported."""
+def test_the_client_can_be_called_as_the_stand_in_is(no_home):
+    """It has the stand-in's parameters, and none besides that must be given; newer clients add some.
+
+    Asked for in a process of its own, as the client looks for a token when it is imported.
+    """
     script = (
         "import inspect, json, kaggle\n"
         "functions = [getattr(kaggle.KaggleApi, name) for name in ('authenticate', 'competition_download_files')]\n"
@@ -543,11 +546,12 @@ def test_the_stand_in_has_the_signatures_of_the_client(no_home):
     spec = spec_from_file_location("stand_in_kaggle", STAND_IN / "kaggle" / "__init__.py")
     stand_in = module_from_spec(spec)
     spec.loader.exec_module(stand_in)
-    ours = [
-        [[p.name, repr(p.default)] for p in inspect.signature(getattr(stand_in.KaggleApi, name)).parameters.values()]
-        for name in ("authenticate", "competition_download_files")
-    ]
-    assert json.loads(result.stdout.splitlines()[-1]) == ours
+    theirs = json.loads(result.stdout.splitlines()[-1])
+    for name, signature in zip(("authenticate", "competition_download_files"), theirs, strict=True):
+        parameters = inspect.signature(getattr(stand_in.KaggleApi, name)).parameters.values()
+        ours = [[p.name, repr(p.default)] for p in parameters]
+        assert signature[: len(ours)] == ours
+        assert all(default != repr(inspect.Parameter.empty) for _, default in signature[len(ours) :])
 
 
 # Sends the client to a server of the test's own instead of Kaggle's.

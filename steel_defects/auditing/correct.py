@@ -16,7 +16,7 @@ from steel_defects.data.datamodule import check_names, is_pair
 from steel_defects.errors import UserError
 from steel_defects.evaluation.run_data import data_settings
 from steel_defects.inference.loading import open_engine
-from steel_defects.sheet import Sheet
+from steel_defects.sheet import Sheet, plural
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def correct(settings: dict, folder: Path, chosen: Mapping | None = None, changes
     lines = [[verdict or "(none)", f"{count:,}", _MEANING[verdict]] for verdict, count in review.verdicts.items()]
     sheet = Sheet("Verdicts", ["verdict", "findings", "meaning"], sorted(lines), left=(0, 2))
     wide_console().print(sheet.rich())
-    log.info("Labels of %d images are others now: %s", len(changed), target)
+    log.info("%s with other labels now: %s", plural(len(changed), "image"), target)
     kept = ("root", "image_dir", "classes", "image_size")
     choice = [f"data={data['name']}"] if (Path(CONF_DIR) / "data" / f"{data['name']}.yaml").is_file() else []
     use = [*choice, *(f"data.{key}={_typed(data[key])}" for key in kept), f"data.csv={target.absolute()}"]

@@ -102,10 +102,8 @@ def train_folds(
         write_split(split, image_ids, parts.tolist(), class_sets, groups)
         own = {**settings, "data": {**settings["data"], "split": {**settings["data"]["split"], "file": str(split)}}}
         OmegaConf.save(OmegaConf.create(own), run.config)
-        seen, epochs = len(image_ids) - len(held_out), settings["recipe"]["epochs"]
-        log.info(
-            "Fold %d of %d: %s on %d images, to judge %d", fold + 1, folds, plural(epochs, "epoch"), seen, len(held_out)
-        )
+        effort = f"{plural(settings['recipe']['epochs'], 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
+        log.info("Fold %d of %d: %s, to judge %d", fold + 1, folds, effort, len(held_out))
         summary = train(own, run, quiet=True)
         log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
         yield run.last

@@ -8,6 +8,7 @@ nothing about real steel.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tqdm import tqdm
 from steel_defects.data.rle import encode
 from steel_defects.data.synthetic_strip import MIN_SIDE, draw_strip
 from steel_defects.errors import UserError
+
+log = logging.getLogger(__name__)
 
 VERSION = 2  # raise when the same seed draws other pictures
 MANIFEST = "synthetic.json"
@@ -91,6 +94,8 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
     manifest = {"num_images": num_images, "seed": seed, "size": list(size), "version": VERSION}
     if _finished(root, manifest):
         return
+    if (root / MANIFEST).exists():
+        log.warning("%s holds strips drawn with other settings: they are drawn anew", root)
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
         fresh = Path(scratch) / "fresh"

@@ -12,6 +12,7 @@ from steel_defects.evaluation.tune import Tuning
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.runs import RunFolder
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def announce_scoring(
         "model": f"{card.system}, {', '.join(map(str, models))}",
         "engine": f"{engine.about['engine']} on {engine.about['device']}, {card.precision}, at {height}x{width}"
         + (", with mirror images" if settings["tta"] else ""),
-        "data": f"{data.name} in {data.root}: {images} images, part={settings['part']}",
+        "data": f"{data.name} in {data.root}: {plural(images, 'image')}, part={settings['part']}",
         "decision": "to be tuned" if settings["tune"] else "argmax" if decision.is_argmax else tuned,
     }
     for key, value in lines.items():
@@ -43,20 +44,30 @@ def announce_scoring(
 def show_tuning(tuning: Tuning, classes: Sequence[str], path: Path, part: str) -> None:
     """Say what was chosen for each class, and what it gained on the images it was chosen by."""
     result = tuning.summary(classes)
-    for name, values in result["classes"].items():
+    for (name, values), place in zip(result["classes"].items(), tuning.chosen, strict=True):
         if not values["images"]:
             log.warning("No image of the val split has %s: it is left at argmax", name)
             continue
+        images = plural(values["images"], "image")
+        if place == tuning.argmax:
+            log.info("%-8s %s: nothing gains more than chance; dice %.4f (%s)", "argmax", name, values["tuned"], images)
+            continue
         log.info(
-            "%-8s %s: threshold %g, at least %d pixels; dice %.4f, by argmax %.4f (%d images)",
+            "%-8s %s: threshold %g, at least %s; dice %.4f, by argmax %.4f (%s)",
             "tuned",
             name,
-            *(values[key] for key in ("threshold", "min_area", "tuned", "argmax", "images")),
+            values["threshold"],
+            plural(values["min_area"], "pixel"),
+            values["tuned"],
+            values["argmax"],
+            images,
         )
     log.info(
-        "%-8s native_dice on the %d validation images %.4f, by argmax %.4f; written to %s",
-        "tuned",
-        *(result[key] for key in ("images", "tuned", "argmax")),
+        "%-8s native_dice on %s of validation %.4f, by argmax %.4f; written to %s",
+        "total",
+        plural(result["images"], "image"),
+        result["tuned"],
+        result["argmax"],
         path,
     )
     if part in ("val", "all"):

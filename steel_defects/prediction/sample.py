@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from steel_defects.errors import UserError
 from steel_defects.prediction.journal import SUBMISSION, TABLES, Journal
 from steel_defects.prediction.submission import read_sample, write_submission
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,13 @@ def only_listed(
     sample = read_sample(path, num_classes)
     names = match_sample(sample.images, paths)
     if left := len(paths) - len(names):
-        log.info("%d images of the input are not in %s: left alone", left, path)
+        log.info("Of the input, not in %s and left alone: %s", path, plural(left, "image"))
     listed = set(names.values())
 
     def finish(journal: Journal) -> None:
         unread = [image for image, name in names.items() if (journal.get(name) or {}).get("status") != "ok"]
         if unread:
-            log.warning("%d images that could not be read are handed in as clean, %s first", len(unread), unread[0])
+            log.warning("Not readable, so handed in as clean: %s, %s first", plural(len(unread), "image"), unread[0])
         write_submission(output / SUBMISSION, sample, codes_of(names, journal))
 
     return {name: file for name, file in paths.items() if name in listed}, finish

@@ -12,6 +12,7 @@ from steel_defects.console import wide_console
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.prediction.pipeline import Summary
+from steel_defects.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def announce(
     card, (height, width) = engine.card, engine.card.size
     about = [f"{engine.about.get('engine')} on {engine.about.get('device')}"]
     if threads := engine.about.get("threads"):
-        about.append(f"{threads} thread{'s' * (threads != 1)}")
+        about.append(plural(threads, "thread"))
     if decision.is_argmax:
         how = "argmax"
     else:
@@ -34,7 +35,7 @@ def announce(
         "net": f"{card.system}, {card.precision}, at {height}x{width}{', with mirror images' * tta}",
         "engine": ", ".join(about),
         "decision": f"{how} ({where})",
-        "input": f"{count} image{'s' * (count != 1)}",
+        "input": plural(count, "image"),
         "output": str(output),
     }
     for key, value in lines.items():
@@ -51,7 +52,7 @@ def show(summary: Summary) -> None:
         values = f"{found.images:,}", f"{found.defects:,}", f"{found.area:,}", f"{totals.percent(name):.4f}"
         table.add_row(name, *values)
     wide_console().print(table)
-    log.info("%d images, %d of them clean, %d not readable", totals.images, totals.clean, totals.bad)
+    log.info("%s, %d of them clean, %d not readable", plural(totals.images, "image"), totals.clean, totals.bad)
     if summary.predicted:
         speed = f"{summary.images_per_second:.1f} images/s"
         log.info("%d predicted in %.1f s: %s", summary.predicted, summary.seconds, speed)
@@ -59,5 +60,5 @@ def show(summary: Summary) -> None:
         lines = [f"  {image}: {reason}" for image, reason in totals.reasons]
         if totals.bad > len(lines):
             lines.append(f"  … and {totals.bad - len(lines)} more, see {summary.output / 'images.csv'}")
-        log.warning("%d images could not be read:\n%s", totals.bad, "\n".join(lines))
+        log.warning("%s could not be read:\n%s", plural(totals.bad, "image"), "\n".join(lines))
     log.info("Results: %s", summary.output)

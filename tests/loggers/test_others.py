@@ -200,3 +200,36 @@ def test_results_that_a_logger_cannot_take_are_not_lost(settings, tmp_path, monk
     assert summary["status"] == "finished"
     assert "TensorBoard did not take the results" in caplog.text
     assert "no space left on device" in caplog.text
+
+
+def test_a_logger_that_fails_while_the_net_trains_stops_nothing(settings, tmp_path, monkeypatch, caplog):
+    """It is named once, and told no more until the net is tested; the other has all epochs."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    real, asked = MlflowClient.log_batch, []
+
+    def away(self, run_id, metrics=(), **others):
+        steps = {metric.step for metric in metrics}
+        asked.append(steps)
+        if len(asked) == 4:
+            raise MlflowException("API request failed")
+        return real(self, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", away)
+    run = RunFolder(tmp_path / "run")
+    summary = train(settings("logger=[tensorboard,mlflow]", "recipe.epochs=4", "figures=false"), run)
+    assert run.read_summary()["status"] == "finished"
+    assert caplog.text.count("MLflow failed and is told no more") == 1
+    assert "API request failed" in caplog.text
+    events = event_accumulator.EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    assert len(events.Scalars("val/miou")) == 4
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
+    assert len(client.get_metric_history(found.info.run_id, "val/miou")) < 4
+    assert found.data.metrics["net/parameters"] == summary["parameters"]  # told once the net is tested
