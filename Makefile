@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
-# threads, ended in a crash. Two run at a time, with one thread each.
+# threads, ended in a crash. Two run at a time, with one thread each; those that take longest begin.
 ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
 RUNS := tests/test_train.py tests/test_sweep.py
 PAGES := tests/test_make_study.py tests/test_extending.py
 LABELS := tests/test_explore.py tests/test_audit.py
-PARTS := $(addprefix test-,runs ends inference study labels others data)
+PARTS := $(addprefix test-,ends runs others labels study inference data)
 test-runs: TESTS = $(RUNS)
 # Apart, for they take minutes: the pages followed to the letter, and the study from download to report.
 test-pages: TESTS = $(PAGES)
