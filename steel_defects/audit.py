@@ -46,7 +46,6 @@ from steel_defects.auditing.spoil import spoil, write_labels
 from steel_defects.console import stop
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import ImageError, read_grey
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, data_settings, load_run_data, part_samples
 from steel_defects.files import write_whole
@@ -177,13 +176,7 @@ def _engine(settings: dict) -> dict:
 
 def _judge_with(engine: CheckpointEngine, checkpoint: Path, fold: int | None):
     def judge_sample(sample: Sample) -> list[Finding]:
-        try:
-            image = read_grey(sample.path)
-        except ImageError as error:
-            raise UserError(f"{sample.path} {error}") from error
-        if image.shape != (sample.height, sample.width):
-            raise UserError(f"{sample.path} was {sample.height}x{sample.width} when the audit began, and is not now")
-        probabilities = engine.probabilities(image)
+        probabilities = engine.probabilities(sample.image())
         if not np.isfinite(probabilities).all():
             raise UserError(
                 f"{checkpoint} gives no numbers for {sample.image_id}: its training went wrong, or precision="

@@ -30,7 +30,6 @@ from steel_defects.arguments import prepare, start
 from steel_defects.console import quiet_libraries, stop
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
 from steel_defects.evaluation.exports import PRECISIONS, Export, plan, show, write_record
 from steel_defects.evaluation.parity import Tolerance, measure
@@ -94,7 +93,7 @@ def export(settings: Mapping, chosen: Mapping | None = None, changes: Mapping | 
     with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         source = Path(partial) / "source.onnx"
         trace(StripModel(reference.nets[0], card.size, card.output), source)
-        images = [read_grey(sample.path) for sample in calibration]
+        images = [sample.image() for sample in calibration]
         engines = []
         for one in exports:
             log.info("writing %s", one.path.name)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import read_grey, resize_grey
+from steel_defects.data.images import resize_grey
 from steel_defects.figures import draw_curves, draw_gallery, draw_iou_histogram
 from steel_defects.metrics import Confusions
 from steel_defects.models.deeplab import scale_logits
@@ -212,7 +212,7 @@ def draw_examples(
         panels = []
         for row in chosen.itertuples():
             sample = by_id[row.ImageId]
-            image = read_grey(sample.path)
+            image = sample.image()
             caption = f"{row.ImageId}  IoU {row.iou:.2f}, at full size {row.native_iou:.2f}"
             panels.append((caption, image, sample.mask(), predict(image)))
         if panels:

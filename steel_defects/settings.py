@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -61,27 +60,6 @@ def check_torchrun(overrides: Sequence[str]) -> None:
     started = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if started and not any(override.startswith("hydra.run.dir=") for override in overrides):
         raise UserError("under torchrun, name the run folder that all processes share: hydra.run.dir=outputs/<name>")
-
-
-def check_numbers(settings: dict) -> None:
-    """Refuse, all at once, counts that are none; what libraries say of them later is hard to trace back."""
-    least = {
-        "seed": 0,
-        "recipe.epochs": 1,
-        "recipe.batch_size": 2,
-        "data.num_workers": 0,
-        "data.split.seed": 0,
-        "trainer.accumulate_grad_batches": 1,
-    }
-    if settings["logger"]["wandb"]:
-        least |= {"logger.num_images": 0, "logger.every_n_epochs": 1, "logger.table_images": 0}
-    wrong = []
-    for key, smallest in least.items():
-        value = functools.reduce(dict.__getitem__, key.split("."), settings)
-        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-            wrong.append(f"{key}={value}: a whole number, {smallest} or more")
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def run_dir(resume: object, now: str) -> str:

@@ -36,6 +36,7 @@ from timm.layers import convert_sync_batchnorm
 
 from steel_defects import CONF_DIR
 from steel_defects.arguments import prepare, start
+from steel_defects.checks import check_values
 from steel_defects.console import print_scores, quiet_libraries, stop
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.errors import DataFaults, UserError
@@ -44,11 +45,11 @@ from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.loggers.steady import Steady
 from steel_defects.models.losses import get_loss
-from steel_defects.models.module import SegmentationModule
+from steel_defects.models.module import LossNotFinite, SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.results import draw_figures, found, predicted_codes, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
-from steel_defects.settings import check_numbers, check_torchrun, job_dir, read_settings, run_dir
+from steel_defects.settings import check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sheet import plural
 from steel_defects.sweep import earlier, finished
 from steel_defects.trainer import build_trainer, device_name
@@ -142,7 +143,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         UserError: for what the user can mend.
     """
     quiet_libraries()
-    check_numbers(settings)
+    check_values(settings)
     check_loggers(settings["logger"])
     get_loss(settings["recipe"]["loss"])  # before images are read for nothing
     started = time.perf_counter()
@@ -187,10 +188,13 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except UserError:  # which would be met again
+        except LossNotFinite:
             raise
-        except (Exception, SystemExit):  # no memory left, say; the latter is Lightning's for Ctrl-C
-            log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
+        except torch.OutOfMemoryError as error:  # a run goes on with its own settings, and would meet it again
+            raise UserError(out_of_memory(settings)) from error
+        except (Exception, SystemExit):  # a disk that is away, say; the latter is Lightning's for Ctrl-C
+            if run.last.is_file():
+                log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
             raise
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
@@ -208,6 +212,16 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     if trainer.is_global_zero and not quiet:
         show(summary, run)
     return summary
+
+
+def out_of_memory(settings: dict) -> str:
+    """What to do where the GPU's memory does not hold a batch."""
+    batch, steps = settings["recipe"]["batch_size"], settings["trainer"]["accumulate_grad_batches"]
+    return (
+        f"The GPU's memory does not hold a batch of {batch} images at {settings['data']['size']}. Start anew with a "
+        f"smaller one that comes to as many images a step: recipe.batch_size={max(2, batch // 2)} "
+        f"trainer.accumulate_grad_batches={steps * 2}; or with a smaller data.size, or trainer.precision=16-mixed."
+    )
 
 
 @rank_zero_only

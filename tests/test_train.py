@@ -14,6 +14,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from steel_defects.data.augment import resize
+from steel_defects.data.dataset import StripDataset
 from steel_defects.data.images import read_grey
 from steel_defects.data.rle import decode
 from steel_defects.errors import UserError
@@ -165,12 +166,16 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
         (["trainer.precision=16"], "needs a GPU"),
         (["trainer.accelerator=tpu"], "trainer.accelerator is auto, gpu or cpu"),
         (["trainer.devices=-1"], "trainer: "),
-        (["seed=-1", "recipe.epochs=0"], r"seed=-1: a whole number, 0 or more\nrecipe.epochs=0: a whole number, 1"),
+        (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn: auto, or ddp"),
+        (
+            ["seed=-1", "recipe.epochs=0"],
+            r"seed=-1: a whole number from 0 to 4294967295\nrecipe.epochs=0: a whole number, 1",
+        ),
         (["data.image_size=256"], r"data.image_size=256: \[height, width\]"),
         (["data.split.fractions=0.8"], "data.split.fractions = 0.8: it takes three numbers"),
         (["recipe.loss=focal"], "recipe.loss is one of cross_entropy, cross_entropy_dice"),
-        (["recipe.optimizer=lion"], "recipe.optimizer is sgd or adamw"),
-        (["recipe.schedule=step"], "recipe.schedule is polynomial"),
+        (["recipe.optimizer=lion"], "recipe.optimizer=lion: one of sgd, adamw"),
+        (["recipe.schedule=step"], "recipe.schedule=step: one of polynomial"),
         (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
         (["trainer.accelerator=gpu"], "trainer: "),
@@ -181,6 +186,47 @@ def test_mistakes_have_one_clear_error(settings, tmp_path, overrides, message):
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=message):
         train(settings(*overrides), RunFolder(tmp_path))
+
+
+def test_a_run_without_a_checkpoint_cannot_be_gone_on_with(settings, tmp_path, monkeypatch, caplog):
+    def fail(self, trainer, module):
+        raise RuntimeError("before the first checkpoint")
+
+    monkeypatch.setattr(FirstCheckpoint, "on_train_start", fail)
+    with pytest.raises(RuntimeError, match="before the first checkpoint"):
+        train(settings(), RunFolder(tmp_path))
+    assert "To go on" not in caplog.text
+
+
+def test_a_file_that_is_away_for_a_while_is_named_and_the_run_can_go_on(settings, tmp_path, monkeypatch, caplog):
+    """As on a network disk: it fails in the second epoch, and is there again at the next start."""
+    real, away = StripDataset.__getitem__, []
+
+    def fetch(self, key):
+        epoch, index = key
+        if epoch == 1 and self.augment is not None and not away:
+            away.append(self.samples[index].path)
+            raise UserError(f"{away[0]} cannot be read (Stale file handle)")
+        return real(self, key)
+
+    monkeypatch.setattr(StripDataset, "__getitem__", fetch)
+    run = RunFolder(tmp_path)
+    with pytest.raises(UserError, match="Stale file handle") as caught:
+        train(settings("figures=false"), run)
+    assert str(away[0]) in str(caught.value)
+    assert f"resume={run.path}" in caplog.text
+    assert train(settings("figures=false"), run)["status"] == "finished"
+    assert len(run.read_history()) == 2
+
+
+def test_a_gpu_that_is_too_small_is_told_with_the_ways_out(settings, tmp_path, monkeypatch, caplog):
+    def full(self, batch, index):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(SegmentationModule, "training_step", full)
+    with pytest.raises(UserError, match=r"batch of 8 .* recipe.batch_size=4 trainer.accumulate_grad_batches=2;"):
+        train(settings(), RunFolder(tmp_path))
+    assert "To go on" not in caplog.text, "it would be met again"
 
 
 def test_synchronised_batch_norm_is_the_same_net():
@@ -196,9 +242,11 @@ def test_synchronised_batch_norm_is_the_same_net():
         torch.testing.assert_close(convert_sync_batchnorm(net)(image), expected)
 
 
-def test_one_cycle_with_a_warm_up_of_one_step(settings, tmp_path):
-    """10 steps and a warm-up of a tenth, where torch's schedule divides by zero."""
-    summary = train(settings("recipe=strong", "recipe.epochs=2", "figures=false"), RunFolder(tmp_path))
+@pytest.mark.parametrize("warmup", ["0.1", "0"])
+def test_one_cycle_at_its_edges(settings, tmp_path, warmup):
+    """Of 10 steps: a warm-up of one, where torch's schedule divides by zero; and none."""
+    options = ["recipe=strong", "recipe.epochs=2", f"recipe.warmup={warmup}", "figures=false"]
+    summary = train(settings(*options), RunFolder(tmp_path))
     assert summary["data"]["images"]["train"] // 8 * 2 == 10
 
 

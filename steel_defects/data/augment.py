@@ -26,6 +26,14 @@ from steel_defects.errors import UserError
 # strip's edge.
 _BORDER = cv2.BORDER_REFLECT_101
 
+# Operations that are drawn one at a time with the weights W, and those that may be drawn beside.
+_DRAWN = ("crop", "horizontal_flip", "rotation", "vertical_flip")
+_BESIDE = ("horizontal_flip", "light", "rotation", "turn", "vertical_flip", "zoom")
+
+
+def _within(value: object, top: float) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= top and value < np.inf
+
 
 def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.ndarray:
     """Share of each class among the defect regions, a region being an (image, class) pair.
@@ -80,25 +88,32 @@ class Augment:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check()
         height, width = self.size
+        # Near the shape of the whole: a window of half a long strip's area cannot be nearly square.
+        shapes = 0.75 * width / height, 1.33 * width / height
         operations = {
             "vertical_flip": A.VerticalFlip(p=1),
             "horizontal_flip": A.HorizontalFlip(p=1),
             "rotation": A.Rotate(limit=self.rotation_limit, border_mode=_BORDER, p=1),
             "turn": A.RandomRotate90(p=1),
-            "zoom": A.RandomResizedCrop(size=(height, width), scale=(0.5, 1.0), ratio=(0.75, 1.33), p=1),
+            "zoom": A.RandomResizedCrop(size=(height, width), scale=(0.5, 1.0), ratio=shapes, p=1),
             "light": A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1),
         }
-        drawn, beside = operations.keys() - {"turn", "zoom", "light"} | {"crop"}, operations.keys()
-        self._check(drawn, beside)
         # No operation decides anything by itself (p=1): which ones run is drawn here, where it can be seen and tested.
         self._operations = {name: A.Compose([operation]) for name, operation in operations.items()}
+        self._crops: dict[tuple[int, int], A.Compose] = {}
 
-    def _check(self, drawn: set[str], beside: set[str]) -> None:
-        faults = [f"weights.{name}: not one of {', '.join(sorted(drawn))}" for name in self.weights.keys() - drawn]
-        faults += [f"also.{name}: not one of {', '.join(sorted(beside))}" for name in self.also.keys() - beside]
-        faults += [f"weights.{n}={w}: no number of 0 or more" for n, w in self.weights.items() if not 0 <= w < np.inf]
-        if not 0 <= self.rotation_limit <= 180:
+    def _check(self) -> None:
+        faults = []
+        for key, names in (("weights", _DRAWN), ("also", _BESIDE)):
+            given = getattr(self, key)
+            if not isinstance(given, Mapping):
+                raise UserError(f"recipe.augment.{key}={given}: operations with a number each, {{vertical_flip: 0.5}}")
+            faults += [f"{key}.{name}: not one of {', '.join(names)}" for name in given if name not in names]
+        weights = self.weights.items()
+        faults += [f"weights.{name}={w}: no number of 0 or more" for name, w in weights if not _within(w, np.inf)]
+        if not _within(self.rotation_limit, 180):
             faults.append(f"rotation_limit={self.rotation_limit}: it takes degrees, 0 to 180")
         probabilities = {"clean_prob": self.clean_prob, **{f"also.{name}": p for name, p in self.also.items()}}
         if self.gate != "class_weighted":
@@ -106,11 +121,11 @@ class Augment:
         faults += [
             f"{name}={p}: a probability lies in 0..1" + (" (or class_weighted)" if name == "gate" else "")
             for name, p in probabilities.items()
-            if not isinstance(p, int | float) or not 0 <= p <= 1
+            if not _within(p, 1)
         ]
         if self.also.get("turn") and self.size[0] != self.size[1]:
             faults.append(f"also.turn: only square targets can be turned by 90 degrees; data.size is {self.size}")
-        if sum(self.weights.values()) <= 0:
+        if not faults and sum(self.weights.values()) <= 0:
             faults.append("weights: at least one must be above 0 (gate=0 and clean_prob=0 switch the draw off)")
         if faults:
             raise UserError("recipe.augment:\n" + "\n".join(f"  {fault}" for fault in faults))
@@ -169,7 +184,9 @@ class Augment:
     def _crop(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         # An image smaller than the target is taken whole along that side, and scaled up afterwards.
         height, width = (min(target, raw) for target, raw in zip(self.size, image.shape, strict=True))
-        crop = A.Compose([A.RandomCrop(height=height, width=width, p=1)])
+        if (height, width) not in self._crops:  # to build one takes as long as to crop
+            self._crops[height, width] = A.Compose([A.RandomCrop(height=height, width=width, p=1)])
+        crop = self._crops[height, width]
         crop.set_random_seed(int(rng.integers(2**31)))
         result = crop(image=image, mask=mask)
         return result["image"], result["mask"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from steel_defects.data.annotations import Annotations, read_annotations
 from steel_defects.data.exclude import read_excluded
-from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all
+from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all, read_grey
 from steel_defects.data.labels import label_faults, label_mask
 from steel_defects.data.rle import canonical
 from steel_defects.errors import DataFaults, Fault, UserError
@@ -41,6 +41,20 @@ class Sample:
         """Classes with at least one pixel, sorted."""
         return tuple(sorted(class_id for class_id, code in self.rles.items() if code))
 
+    def image(self) -> np.ndarray:
+        """Uint8 [height, width], grey.
+
+        Raises:
+            UserError: naming the file, where it is no longer as it was when the data was checked.
+        """
+        try:
+            image = read_grey(self.path)
+        except ImageError as error:
+            raise UserError(f"{self.path} {error}") from None
+        if image.shape != (self.height, self.width):
+            raise UserError(f"{self.path} was {self.height}x{self.width} when the data was checked, and is not now")
+        return image
+
     def mask(self) -> np.ndarray:
         """Uint8 [height, width]: 0 background, c where class c is."""
         return label_mask(self.rles, self.height, self.width)
@@ -56,7 +70,7 @@ class Catalog:
         digests: a hex digest of each image's shape and pixels: the same for the same picture in another file format.
         skipped: faults of the image files left out.
         data_hash: short hex digest of ids, pictures and labels; the order of rows and their layout do not matter.
-        excluded: ids of the images left out by `exclude`.
+        dropped: ids of the images left out: by `exclude`, by `only_defective`, or because of a fault of theirs.
     """
 
     samples: list[Sample]
@@ -64,7 +78,7 @@ class Catalog:
     digests: list[str]
     skipped: list[Fault]
     data_hash: str
-    excluded: Collection[str] = ()
+    dropped: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,15 +268,16 @@ def load_catalog(
     if not found.looks:
         raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
 
-    samples = found.samples()
-    if only_defective:
-        samples = [sample for sample in samples if sample.classes]
-        if not samples:
-            raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
+    sound = found.samples()
+    samples = [sample for sample in sound if sample.classes] if only_defective else sound
+    if not samples:
+        raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
     kept = [found.looks[sample.image_id] for sample in samples]
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
-    return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), excluded)
+    clean = {sample.image_id for sample in sound} - {sample.image_id for sample in samples}
+    dropped = {*excluded, *clean, *(fault.image for fault in skippable)}
+    return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), dropped)
 
 
 def _missing_images(annotations: Annotations, paths: dict[str, Path], csv: str, image_dir: str) -> Iterator[Fault]:

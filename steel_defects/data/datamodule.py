@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 from steel_defects.data.augment import Augment, class_shares
 from steel_defects.data.catalog import Catalog, Sample, load_catalog
 from steel_defects.data.dataset import EpochLoader, EpochSampler, StripDataset, collate, limit_worker_threads
-from steel_defects.data.images import read_grey
 from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.data.twins import find_twins, group
 from steel_defects.errors import UserError
+from steel_defects.machine import available_cores
 
 
 class StripDataModule(pl.LightningDataModule):
@@ -39,7 +39,7 @@ class StripDataModule(pl.LightningDataModule):
             several seeds test on the same images; `file`, a `split.csv` to read the split from instead.
         synthetic: arguments of `write_synthetic` if the data set is to be drawn first; None for real data.
         batch_size: samples per step and process.
-        num_workers: loader processes; 0 loads in the training process.
+        num_workers: loader processes; 0 loads in the training process, None takes one a core, up to 8.
         augment: arguments of `Augment` (without size, shares and seed).
         seed: of order and augmentation.
     """
@@ -59,7 +59,7 @@ class StripDataModule(pl.LightningDataModule):
         split: Mapping | None = None,
         synthetic: Mapping | None = None,
         batch_size: int = 16,
-        num_workers: int = 0,
+        num_workers: int | None = 0,
         augment: Mapping | None = None,
         seed: int = 0,
     ) -> None:
@@ -108,12 +108,12 @@ class StripDataModule(pl.LightningDataModule):
             catalog.thumbnails,
             np.array([(sample.height, sample.width) for sample in catalog.samples]),
             catalog.digests,
-            lambda i: read_grey(catalog.samples[i].path),
+            lambda i: catalog.samples[i].image(),
         )
         self.twins = [(ids[pair.first], ids[pair.second]) for pair in pairs]
         self.groups = group(pairs, len(ids))
         if self.split["file"]:
-            self.parts = read_split(Path(self.split["file"]), ids, catalog.excluded)
+            self.parts = read_split(Path(self.split["file"]), ids, catalog.dropped)
         else:
             class_sets = [sample.classes for sample in catalog.samples]
             self.parts = make_split(class_sets, self.groups, self.split["fractions"], self.split["seed"])
@@ -171,17 +171,20 @@ class StripDataModule(pl.LightningDataModule):
     def _loader(self, dataset: StripDataset, train: bool = False) -> DataLoader:
         processes = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
+        workers = self.num_workers
+        if workers is None:
+            workers = max(1, min(8, available_cores() // (self.trainer.num_devices if self.trainer else 1)))
         return EpochLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=EpochSampler(dataset, num_replicas=processes, rank=rank, shuffle=train, seed=self.seed),
-            num_workers=self.num_workers,
+            num_workers=workers,
             collate_fn=collate,
             drop_last=train,
             pin_memory=bool(self.trainer) and self.trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=workers > 0,
             worker_init_fn=limit_worker_threads,
-            multiprocessing_context=_start_method() if self.num_workers else None,
+            multiprocessing_context=_start_method() if workers else None,
         )
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_co
 
 from steel_defects.data.augment import Augment, resize
 from steel_defects.data.catalog import Sample
-from steel_defects.data.images import read_grey
+from steel_defects.errors import UserError
 
 
 class StripDataset(Dataset):
@@ -44,7 +44,7 @@ class StripDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict:
         epoch, index = key
         sample = self.samples[index]
-        raw, raw_mask = read_grey(sample.path), sample.mask()
+        raw, raw_mask = sample.image(), sample.mask()
         if self.augment is None:
             image, mask = resize(raw, raw_mask, self.size)
         else:
@@ -83,7 +83,11 @@ class EpochLoader(DataLoader):
     """
 
     def __iter__(self) -> Iterator[dict]:
-        yield from super().__iter__()
+        try:
+            yield from super().__iter__()
+        except UserError as error:
+            # That of a worker arrives behind the worker's traceback.
+            raise UserError(str(error).rpartition(f"{UserError.__name__}: ")[2].strip()) from error
 
 
 def limit_worker_threads(_worker: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from steel_defects.data.image_header import Depth, depth_of, is_whole, kind_of
 from steel_defects.errors import UserError
+from steel_defects.machine import available_cores
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 THUMBNAIL = 32  # pixels a side
@@ -151,7 +151,7 @@ def look_at_all(
     Yields:
         each id in the order given, with what is kept of its image, or with what is wrong with its file.
     """
-    threads = max(1, workers if workers is not None else min(16, os.cpu_count() or 1))
+    threads = max(1, workers if workers is not None else min(16, available_cores()))
     pool = ThreadPoolExecutor(threads)
     try:
         looks = pool.map(partial(_look_at, measure=measure), paths.values())

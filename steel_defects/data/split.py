@@ -73,7 +73,8 @@ def make_split(
 
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise `UserError` unless these are three shares that sum to 1, none negative and the first above 0."""
-    if not isinstance(fractions, Sequence) or len(fractions) != len(PARTS):
+    shares = fractions if isinstance(fractions, Sequence) else ()
+    if len(shares) != len(PARTS) or not all(isinstance(share, int | float) for share in shares):
         raise UserError(f"data.split.fractions = {fractions}: it takes three numbers, for train, val and test")
     wrong = ""
     if not all(math.isfinite(f) and f >= 0 for f in fractions):
@@ -155,13 +156,13 @@ def write_split(
         draft.unlink(missing_ok=True)
 
 
-def read_split(path: Path, image_ids: Sequence[str], excluded: Collection[str] = ()) -> list[str]:
+def read_split(path: Path, image_ids: Sequence[str], dropped: Collection[str] = ()) -> list[str]:
     """Read a split back. Only the columns `ImageId` and `part` are needed.
 
     Args:
         path: a file as `write_split` writes it; a byte order mark and CRLF line ends are fine.
         image_ids: the images of the data set.
-        excluded: images that are left out of it, and may be in the file all the same.
+        dropped: images that are left out of it, and may be in the file all the same.
 
     Returns:
         One of `PARTS` for each of `image_ids`, in their order.
@@ -199,7 +200,7 @@ def read_split(path: Path, image_ids: Sequence[str], excluded: Collection[str] =
             faults.append(Fault(str(path), f"unknown part {part!r}: it takes {', '.join(PARTS)}", line))
         row_of.setdefault(name, line)
         part_of.setdefault(name, part)
-    known = {*image_ids, *excluded}
+    known = {*image_ids, *dropped}
     for names, message in (
         ([name for name in image_ids if name not in part_of], "of the data set not in the split"),
         (

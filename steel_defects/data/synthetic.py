@@ -70,10 +70,12 @@ def _quotas(pairs: int) -> dict[int, int]:
     return counts
 
 
-def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int, int] = (256, 1600)) -> None:
+def write_synthetic(
+    root: Path, num_images: int, seed: int = 0, size: tuple[int, int] = (256, 1600), replace: bool = True
+) -> None:
     """Write a data set of drawn strips: `train_images/<id>.jpg` (grey), `train.csv` and the manifest `synthetic.json`.
 
-    A finished set with the same settings is left alone, one with other settings is replaced. The set is drawn in a
+    A finished set with the same settings is left alone, one with other settings is replaced. A set is drawn in a
     temporary folder beside `root` and moved in whole, so that a broken run leaves no half set behind.
 
     Args:
@@ -81,9 +83,11 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
         num_images: about half of them clean; see `allocate`.
         seed: not negative.
         size: (height, width) in pixels, each at least 64.
+        replace: whether one with other settings may be; others may be at work on it.
 
     Raises:
-        UserError: where a setting is out of range or `root` holds anything else than a synthetic set.
+        UserError: where a setting is out of range or `root` holds anything else than a synthetic set, or one that is
+            not to be replaced.
     """
     if num_images < 1 or seed < 0 or min(size) < MIN_SIDE:
         raise UserError(
@@ -95,7 +99,13 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
     if _finished(root, manifest):
         return
     if (root / MANIFEST).exists():
-        log.warning("%s holds strips drawn with other settings: they are drawn anew", root)
+        found = json.loads((root / MANIFEST).read_text())
+        if not replace:
+            raise UserError(
+                f"{root} holds other strips by now: drawn with {_told(found)}, not with {_told(manifest)}. "
+                "data.root=<another folder> draws these there"
+            )
+        log.warning("%s holds strips drawn with %s: drawn anew with %s", root, _told(found), _told(manifest))
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
         fresh = Path(scratch) / "fresh"
@@ -105,6 +115,10 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
         if root.exists():
             root.rename(Path(scratch) / "old")
         fresh.rename(root)
+
+
+def _told(manifest: dict) -> str:
+    return ", ".join(f"{key}={value}" for key, value in manifest.items())
 
 
 def _finished(root: Path, manifest: dict) -> bool:

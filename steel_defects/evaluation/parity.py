@@ -10,7 +10,6 @@ import numpy as np
 from tqdm import tqdm
 
 from steel_defects.data.catalog import Sample
-from steel_defects.data.images import read_grey
 from steel_defects.evaluation.scoring import confusion
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
@@ -83,7 +82,7 @@ def measure(reference: Engine, candidates: Sequence[Engine], samples: Sequence[S
     argmax = Decision.argmax(num_classes)
 
     def one(sample: Sample) -> tuple[np.ndarray, list[tuple[float, int, np.ndarray]]]:
-        image, truth = read_grey(sample.path), sample.mask()
+        image, truth = sample.image(), sample.mask()
         true_maps = reference(image)
         expected = argmax.mask(true_maps)
         rows = []

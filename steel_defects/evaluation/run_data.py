@@ -14,6 +14,7 @@ from steel_defects.arguments import plain
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.split import PARTS
+from steel_defects.data.synthetic import write_synthetic
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.inference.card import ModelCard
 from steel_defects.runs import RunFolder
@@ -113,7 +114,8 @@ def load_run_data(
     split = dict(settings.get("split") or {})
     file = str(split.get("file") or (run.split if run else "")) or None
     data = StripDataModule(**settings | {"split": split | {"file": file if divided else None}})
-    data.prepare_data()
+    if data.synthetic is not None:  # drawn where it is missing; others may be at work on what is there
+        write_synthetic(data.root, **data.synthetic, replace=False)
     try:
         data.setup("predict")
     except DataFaults as error:

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from steel_defects.data.augment import resize
 from steel_defects.data.catalog import Sample
-from steel_defects.data.images import read_grey
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.stream import ordered_map
@@ -36,7 +35,7 @@ def score_samples(
     size, num_classes = engine.card.size, len(engine.card.classes)
 
     def score(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
-        image, truth = read_grey(sample.path), sample.mask()
+        image, truth = sample.image(), sample.mask()
         small, own = engine.both(image)
         _, small_truth = resize(image, truth, size)
         scale = small_truth.size / truth.size

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
-from steel_defects.data.images import read_grey
 from steel_defects.errors import UserError
 from steel_defects.files import content_hash
 from steel_defects.inference.components import connected_runs
@@ -119,7 +118,7 @@ def tune(engine: Engine, samples: Sequence[Sample], thresholds: Sequence[float],
     grid, steps, num_classes = tuple(sorted(tried)), tuple(sorted(sizes)), len(engine.card.classes)
 
     def measure(sample: Sample) -> np.ndarray:
-        return dice_grid(engine(read_grey(sample.path)), sample.mask(), grid, steps, num_classes)
+        return dice_grid(engine(sample.image()), sample.mask(), grid, steps, num_classes)
 
     total, gain, squares = (np.zeros((num_classes, len(grid), len(steps))) for _ in range(3))
     argmax = grid.index(ARGMAX_THRESHOLD), steps.index(0)

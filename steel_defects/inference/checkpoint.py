@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from steel_defects.data.images import resize_grey
 from steel_defects.errors import UserError
@@ -143,6 +144,8 @@ class CheckpointEngine(Engine):
         if self.device.type == "cpu":
             torch.set_num_threads(threads)
         self.nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
+        for net in self.nets:
+            _narrow(net, self.dtype)
         self.about = {
             "engine": "PyTorch",
             "device": device_name(self.device),
@@ -209,6 +212,13 @@ def check_size(size: Sequence[int]) -> tuple[int, int]:
         said = list(pair) or size
         raise UserError(f"size={said}: [height, width] in pixels, multiples of 16 (the net's output stride)")
     return pair
+
+
+def _narrow(net: nn.Module, dtype: torch.dtype) -> None:
+    """Bring to `dtype` the weights that autocast would bring to it for each image anew; the logits are the same."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.to(dtype)
 
 
 def _device(name: str) -> torch.device:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from steel_defects.data.images import read_grey
 from steel_defects.loggers.base import Results
 
 if TYPE_CHECKING:  # imported where it is used: it takes long, and most runs do without it
@@ -73,7 +72,7 @@ def image_table(results: Results, count: int) -> wandb.Table:
         masks = {"truth": results.samples[name].mask(), "prediction": results.prediction(name)}
         table.add_data(
             name,
-            image(read_grey(results.samples[name].path), masks, labels, f"{name}  IoU {row['native_iou']:.2f}"),
+            image(results.samples[name].image(), masks, labels, f"{name}  IoU {row['native_iou']:.2f}"),
             _number(row["native_iou"]),
             float(np.mean([row[f"native_dice_{one}"] for one in classes])),
             ", ".join(one for one in classes if row[f"native_true_{one}"]) or "none",

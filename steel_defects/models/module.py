@@ -18,6 +18,10 @@ from steel_defects.models.deeplab import build_net, scale_logits
 from steel_defects.models.losses import Loss, get_loss
 
 
+class LossNotFinite(UserError):
+    """Training cannot go on from here: the same batch would come to the same loss."""
+
+
 class Predicted(NamedTuple):
     """What is predicted in an image: class -> run-length encoding, at the net's size and at the image's own."""
 
@@ -75,7 +79,7 @@ class SegmentationModule(pl.LightningModule):
         if not torch.isfinite(loss):
             samples = self.trainer.train_dataloader.dataset.samples
             names = ", ".join(samples[i].image_id for i in batch["index"].tolist())
-            raise UserError(
+            raise LossNotFinite(
                 f"The loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}, which holds: {names}.\n"
                 "Look at these images and labels; else lower recipe.lr, set trainer.gradient_clip_val, "
                 "or train at trainer.precision=32-true."
@@ -155,5 +159,5 @@ def _gathered(mine: dict[int, Predicted]) -> dict[int, Predicted]:
 
 
 def _warmup(share: float, steps: int) -> float:
-    """Torch's one-cycle schedule divides by zero where the warm-up is exactly one step."""
-    return share * 1.001 if abs(share * steps - 1) < 1e-6 else share
+    """Torch's one-cycle schedule divides by zero where the warm-up is exactly one step, and takes no whole number."""
+    return share * 1.001 if abs(share * steps - 1) < 1e-6 else float(share)

@@ -477,7 +477,7 @@ def test_from_findings_to_corrected_labels(tmp_path, layout, separate):
 
     options = {"csv": "corrected.csv", "num_classes": 3, "progress": False}
     after = load_catalog(tmp_path, **options, exclude=tmp_path / "audit.csv")
-    assert after.excluded == {"s_0.png"}
+    assert after.dropped == {"s_0.png"}
     for sample in after.samples:
         np.testing.assert_array_equal(sample.mask(), expected[sample.image_id], sample.image_id)
     assert len(after.samples) == 11

@@ -234,17 +234,22 @@ def test_rotation_leaves_no_black_corners():
         assert (out_mask == 3).all()
 
 
-def test_zoom_shows_half_the_area_or_more():
-    """Rows and columns are numbered, so that the window can be read off the outcome."""
-    augment = augment_with("zoom", (200, 200))
-    rows = np.repeat(np.arange(200, dtype=np.uint8)[:, None], 200, axis=1)
-    shares = []
+@pytest.mark.parametrize("size", [(200, 200), (64, 512), (256, 1600), (512, 64)])
+def test_zoom_shows_half_the_area_or_more(size):
+    """Rows and columns go from 0 to 240, so that the window can be read off the outcome."""
+    augment = augment_with("zoom", size)
+    height, width = size
+    rows = np.repeat(np.linspace(0, 240, height).round().astype(np.uint8)[:, None], width, axis=1)
+    columns = np.repeat(np.linspace(0, 240, width).round().astype(np.uint8)[None], height, axis=0)
+    shares, windows = [], set()
     for epoch in range(60):
-        high, wide = (augment(picture, picture, (1,), "a", epoch)[0] for picture in (rows, rows.T.copy()))
-        shares.append((int(np.ptp(high)) + 1) * (int(np.ptp(wide)) + 1) / 200**2)
-    assert min(shares) > 0.48
+        high, wide = (augment(picture, picture, (1,), "a", epoch)[0] for picture in (rows, columns))
+        shares.append((int(np.ptp(high)) / 240 + 1 / height) * (int(np.ptp(wide)) / 240 + 1 / width))
+        windows.add((high.min(), high.max(), wide.min(), wide.max()))
+    assert min(shares) > 0.47
     assert min(shares) < 0.6
-    assert max(shares) > 0.9
+    assert max(shares) > 0.88
+    assert len(windows) > 55
 
 
 @pytest.mark.parametrize("size", [(256, 256), (128, 192), (256, 1600)])
@@ -427,6 +432,11 @@ def test_all_bad_settings_are_told_at_once():
         ({"weights": {"crop": float("nan")}}, "weights.crop=nan"),
         ({"weights": {"crop": float("inf")}}, "weights.crop=inf"),
         ({"rotation_limit": 200}, "rotation_limit=200"),
+        ({"rotation_limit": "a"}, "rotation_limit=a"),
+        ({"weights": {"crop": "a"}}, "weights.crop=a: no number"),
+        ({"weights": 5}, "weights=5: operations with a number each"),
+        ({"also": 5}, "also=5: operations with a number each"),
+        ({"also": {"zoom": "often"}}, "also.zoom=often: a probability"),
     ],
 )
 def test_a_bad_setting(settings, fault):

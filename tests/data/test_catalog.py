@@ -323,7 +323,7 @@ def test_excluded_images_and_their_faults_are_passed_over(make):
     catalog = load(root, exclude=reviewed)
 
     assert [sample.image_id for sample in catalog.samples] == ["a.png"]
-    assert catalog.excluded == {"b.png", "c.png"}
+    assert catalog.dropped == {"b.png", "c.png"}
 
 
 def test_a_plain_list_of_images_excludes_all_of_them(make):

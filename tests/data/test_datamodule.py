@@ -165,6 +165,49 @@ def test_only_defective(strips):
     assert 0 < len(samples) < 40
 
 
+def test_a_split_may_list_images_that_are_left_out_here(own, tmp_path):
+    """Clean ones, and one that has been spoiled since."""
+    whole = ready(own)
+    whole.write_split(tmp_path / "split.csv")
+    parts = parts_of(whole)
+    victim = whole.samples("test")[0].image_id
+    (own / "train_images" / victim).write_bytes(b"")
+    split = {"file": tmp_path / "split.csv"}
+
+    assert parts_of(ready(own, split=split, on_bad="skip")) == {n: p for n, p in parts.items() if n != victim}
+    with (own / "train.csv").open() as lines:
+        with_defect = {row["ImageId"] for row in csv.DictReader(lines)}
+    left = parts_of(ready(own, split=split, on_bad="skip", only_defective=True))
+    assert left == {name: part for name, part in parts.items() if name in with_defect - {victim}}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_is_gone_by_now_is_named(own, workers):
+    data = ready(own, num_workers=workers)
+    path = data.samples("train")[3].path
+    path.unlink()
+    with pytest.raises(UserError) as caught:
+        batches(data)
+    assert str(caught.value) == f"{path} does not exist"
+
+
+def test_an_image_that_is_another_by_now_is_named(own):
+    sample = ready(own).samples("train")[3]
+    cv2.imwrite(str(sample.path), np.zeros((64, 300), np.uint8))
+    with pytest.raises(UserError, match=r"was 64x400 when the data was checked, and is not now"):
+        sample.image()
+
+
+@pytest.mark.parametrize(("cores", "devices", "workers"), [(2, 1, 2), (64, 1, 8), (64, 16, 4), (2, 4, 1)])
+def test_workers_follow_the_cores(strips, monkeypatch, cores, devices, workers):
+    monkeypatch.setattr("steel_defects.data.datamodule.available_cores", lambda: cores)
+    data = ready(strips, num_workers=None)
+    data.trainer = SimpleNamespace(
+        world_size=1, global_rank=0, num_devices=devices, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+    )
+    assert data.val_dataloader().num_workers == workers
+
+
 def test_broken_images_stop_or_are_skipped(own):
     path = images(own)[0]
     path.write_bytes(path.read_bytes()[:-200])

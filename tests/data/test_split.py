@@ -141,6 +141,7 @@ def test_three_groups_fill_three_parts():
         ((1.1, -0.1, 0.0), "negative"),
         ((0.0, 0.5, 0.5), "train on"),
         ((0.8, 0.2), "three"),
+        (("a", "b", "c"), "three numbers"),
         ((float("nan"), 0.5, 0.5), "negative"),
     ],
 )
@@ -217,7 +218,7 @@ def test_files_that_are_no_split(tmp_path, content, message):
 def test_images_left_out_may_be_in_the_file(tmp_path):
     path = tmp_path / "split.csv"
     path.write_text("ImageId,part\na,train\nb,val\nc,test\n")
-    assert read_split(path, ["a", "c"], excluded={"b"}) == ["train", "test"]
+    assert read_split(path, ["a", "c"], dropped={"b"}) == ["train", "test"]
     with pytest.raises(DataFaults, match="1 image of the split not in the data set: b"):
         read_split(path, ["a", "c"])
 

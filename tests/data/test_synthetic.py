@@ -195,6 +195,16 @@ def test_a_finished_set_is_left_alone_and_one_with_other_settings_replaced(tmp_p
     assert len(list((root / "train_images").iterdir())) == 4
 
 
+def test_a_set_that_others_may_be_at_work_on_is_not_replaced(tmp_path):
+    root = tmp_path / "set"
+    write_synthetic(root, 4, size=SIZE, replace=False)
+    before = files(root)
+    write_synthetic(root, 4, size=SIZE, replace=False)
+    with pytest.raises(UserError, match=r"drawn with num_images=4, .*, not with num_images=5, .*data\.root="):
+        write_synthetic(root, 5, size=SIZE, replace=False)
+    assert files(root) == before
+
+
 def test_a_broken_run_leaves_the_old_set_and_nothing_else(tmp_path, monkeypatch):
     root = tmp_path / "set"
     write_synthetic(root, 4, size=SIZE)

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.synthetic import write_synthetic
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.evaluation.run_data import asked_data, find_run, load_run_data, part_samples
 from steel_defects.inference.card import ModelCard
@@ -74,6 +75,18 @@ def test_single_values(run, tmp_path, own_settings):
     assert not data.samples("val")
     with pytest.raises(UserError, match="no image in part=val"):
         part_samples(data, "val", [run.best], CARD)
+
+
+def test_strips_that_were_drawn_anew_are_left_alone(run, tmp_path):
+    """Another run may be at work on them."""
+    root = tmp_path / "strips"
+    write_synthetic(root, num_images=10, size=(64, 400))
+    before = {path.name for path in (root / "train_images").iterdir()}
+    with pytest.raises(UserError, match="holds other strips by now: drawn with num_images=10"):
+        load_run_data([run.best], CARD, changes={"root": str(root)})
+    assert {path.name for path in (root / "train_images").iterdir()} == before
+    elsewhere = load_run_data([run.best], CARD, changes={"root": str(tmp_path / "elsewhere")})
+    assert parts(elsewhere) == parts(load_run_data([run.best], CARD))
 
 
 def test_no_run_folder(tmp_path, own_settings, run):

@@ -251,6 +251,17 @@ def test_bf16_of_a_checkpoint(exported):
     assert 0 < np.abs(maps.confidence - exact.confidence)[alike].mean() < 0.05
 
 
+def test_bf16_weights_are_those_of_autocast(exported):
+    """Kept in bf16, they are not rounded anew for each image; the numbers are the same to the bit."""
+    path, image = exported().checkpoint, draw((64, 64))
+    engine = open_engine(path, threads=1, precision="bf16", device="cpu")
+    net = load_module(path).net.to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = net(torch.from_numpy(image)[None, None]).float().softmax(dim=1)[0].numpy()
+    np.testing.assert_array_equal(engine.probabilities(image), expected)
+    assert net.encoder.conv1.weight.dtype == torch.float32
+
+
 # Decisions beside checkpoints.
 
 TUNED = Decision((0.25, 0.5, 0.75), (0, 10, 20))
