@@ -169,7 +169,7 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
         (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn: auto, or ddp"),
         (
             ["seed=-1", "recipe.epochs=0"],
-            r"seed=-1: a whole number from 0 to 4294967295\nrecipe.epochs=0: a whole number, 1",
+            r"seed=-1: a whole number .*\nrecipe.epochs=0: a whole number, 1",
         ),
         (["data.image_size=256"], r"data.image_size=256: \[height, width\]"),
         (["data.split.fractions=0.8"], "data.split.fractions = 0.8: it takes three numbers"),
