@@ -49,21 +49,23 @@ lint: setup  ## check style and formatting
 bench: setup  ## time the paper's four systems on every engine of this machine
 	$(BIN)/python -m steel_defects.benchmark
 
-# What `make study` is of; OPTIONS are further settings of the training, DOWNLOAD of the download.
+# What `make study` is of; OPTIONS are further settings of the training, DOWNLOAD of the download, CONFIG a folder of
+# your own choices.
 DATA ?= severstal
 ROOT ?= data/$(DATA)
 STUDY ?= study
 SEEDS ?= 1,2,3
 OPTIONS ?=
 DOWNLOAD ?=
+CONFIG ?=
 PAPER := paper/baseline,paper/densenet201,paper/resnet101,paper/efficientnet-b1
-study: ON = data=$(DATA) data.root=$(ROOT)
+study: ON = $(if $(CONFIG),--config-dir "$(CONFIG)") data=$(DATA) data.root="$(ROOT)"
 
-study: setup  ## download, explore, train the paper's four systems, report; set DATA, ROOT, STUDY, SEEDS, OPTIONS
+study: setup  ## download, explore, train the paper's four systems, report; set DATA, ROOT, STUDY, SEEDS, OPTIONS, CONFIG
 ifeq ($(DATA),severstal)
-	$(BIN)/python -m steel_defects.download data.root=$(ROOT) $(DOWNLOAD)
+	$(BIN)/python -m steel_defects.download data.root="$(ROOT)" $(DOWNLOAD)
 endif
-	$(BIN)/python -m steel_defects.explore $(ON) $(filter data.% +data.%,$(OPTIONS)) hydra.run.dir=$(STUDY)/explore
+	$(BIN)/python -m steel_defects.explore $(ON) $(filter data.% +data.% ++data.%,$(OPTIONS)) hydra.run.dir="$(STUDY)/explore"
 	$(BIN)/python -m steel_defects.train --multirun $(ON) experiment=$(PAPER) seed=$(SEEDS) \
-		hydra.sweep.dir=$(STUDY)/runs sweep.skip_finished=true $(OPTIONS); failed=$$?; \
-	$(BIN)/python -m steel_defects.report runs=$(STUDY)/runs hydra.run.dir=$(STUDY)/report && exit $$failed
+		hydra.sweep.dir="$(STUDY)/runs" sweep.skip_finished=true $(OPTIONS); failed=$$?; \
+	$(BIN)/python -m steel_defects.report runs="$(STUDY)/runs" hydra.run.dir="$(STUDY)/report" && exit $$failed

@@ -118,7 +118,7 @@ def read_paths(key: str) -> None:
     for i, word in enumerate(sys.argv[1:], start=1):
         name, sign, value = word.partition("=")
         if sign and name == key and value not in ("", "null") and value[0] not in "['\"":
-            paths = [path.strip() for path in value.split(",")]
+            paths = [path.strip() for path in re.split(r",(?![^\[]*\])", value)]  # not at commas in brackets
             sys.argv[i] = f"{key}=[{','.join(_quoted(path) for path in paths if path)}]"
 
 

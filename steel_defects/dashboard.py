@@ -82,8 +82,6 @@ def dashboard(settings: Mapping, folder: Path) -> dict[str, str]:
     view = make_view(settings)
     if settings["dry_run"]:
         entity = entity or NOBODY
-        if view.heat_map == "create":
-            view = replace(view, heat_map=f"{entity}/{heat_map.NAME}")
     else:
         from steel_defects.dashboards.account import Account
 
@@ -91,10 +89,13 @@ def dashboard(settings: Mapping, folder: Path) -> dict[str, str]:
         entity = entity or account.entity()
         count = account.count_runs(entity, settings["project"], view)
         log.log(logging.INFO if count else logging.WARNING, "Runs on %s that it shows: %d", view.data, count)
-        if view.heat_map == "create":
-            view = replace(view, heat_map=account.create_heat_map(entity))
-            log.info("Chart made; heat_map=%s takes it the next time", view.heat_map)
-    built = build(settings, view, entity)
+    creates = view.heat_map == "create"
+    # Built before anything is made at W&B: what the library does not take is told here.
+    built = build(settings, replace(view, heat_map=f"{entity}/{heat_map.NAME}") if creates else view, entity)
+    if account is not None and creates:
+        view = replace(view, heat_map=account.create_heat_map(entity))
+        log.info("Chart made; heat_map=%s takes it the next time", view.heat_map)
+        built = build(settings, view, entity)
     write(built, folder)
     show(built, folder, update, saved=account is not None)
     return {} if account is None else save(account, built, update)

@@ -6,8 +6,9 @@
     python -m steel_defects.download force=true                   fetch it again, and write over files that differ
 
 The first time needs an account at Kaggle that has accepted the competition's rules, a token of it, and the extra
-`kaggle`; it says how to get each. Broken off, the same command goes on. Where the zip lies in the folder already, or
-its files, nothing is fetched and no token is needed. Files of yours are not written over, unless force=true.
+`kaggle`; it says how to get each. Broken off, the same command goes on (without force=true, which begins anew). Where
+the zip lies in the folder already, or its files, nothing is fetched and no token is needed. Files of yours are not
+written over, unless force=true.
 Exit code: 0 if everything is there; 2 if not, or for a mistake, with what to do; 130 after Ctrl-C.
 """
 
@@ -46,7 +47,8 @@ def main(cfg: DictConfig) -> None:
     except UserError as error:
         stop(error)
     except KeyboardInterrupt:
-        log.warning("\nStopped. What was fetched and unpacked is kept: the same command goes on.")
+        same = "the same command without force=true" if cfg.force is True else "the same command"
+        log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", same)
         sys.exit(130)
 
 
@@ -72,15 +74,18 @@ def download(settings: Mapping) -> Contents:
     elif settings["force"] or not is_whole(archive):
         get(archive, found, settings)
     # Before a zip is removed, all that is in it must lie beside it, whatever numbers are expected.
-    if not complete or (not settings["keep_zip"] and is_whole(archive)):
+    looked_into = not complete or (not settings["keep_zip"] and is_whole(archive))
+    if looked_into:
         require_space(root, missing_bytes(archive, root), f"to unpack {archive.name}")
         differing = put(archive, root, settings["force"])
         found = look_at(root, settings)
     show(found, root)
     if found.faults:
         raise DataFaults(found.faults, way_out(root, archive, differing))
-    if not settings["keep_zip"] and not differing:
+    if not settings["keep_zip"] and looked_into and not differing:
         remove(archive)
+    elif not settings["keep_zip"] and not looked_into and archive.exists():
+        log.warning("%s is no whole zip, so nobody knows what is in it: it is kept", archive)
     say_what_next(settings)
     return found
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ import pytorch_lightning as pl
 from omegaconf import OmegaConf
 
 from steel_defects.errors import Fault, UserError
+from steel_defects.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +96,7 @@ class RunFolder:
 
 def write_json(path: Path, values: Mapping) -> None:
     """Write values as JSON, whole or not at all; NaN becomes null, which is what JSON has for it."""
-    text = json.dumps(_plain(values), indent=2, allow_nan=False)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(text + "\n")
-    partial.replace(path)
+    write_whole(path, (json.dumps(_plain(values), indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_faults(path: Path, faults: Sequence[Fault]) -> None:

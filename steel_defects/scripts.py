@@ -11,7 +11,7 @@ import os
 import re
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,15 @@ from steel_defects.manual.text import own_groups
 
 _COMPLETION = {"-sc", "--shell-completion"}
 _QUESTIONS = {*_COMPLETION, "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"}
-_FLAGS = ("--help", "--cfg", "--multirun", "--info", "--hydra-help", "--shell-completion")  # what Tab offers
+_FLAGS = (
+    "--help",
+    "--cfg",
+    "--multirun",
+    "--config-dir",
+    "--info",
+    "--hydra-help",
+    "--shell-completion",
+)  # what Tab offers
 
 
 def run(command: str) -> None:
@@ -86,12 +94,14 @@ def completions(command: str, line: str) -> set[str]:
     groups, names = own_groups(_config(command)), TYPED[command].names
     if last.startswith("-"):
         return set(_FLAGS)
-    if "=" in last and last.partition("=")[0] in groups:
-        folder = Path(CONF_DIR) / last.partition("=")[0]
-        paths = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
-        return {f"{folder.name}={path}" for path in paths}
-    # Of the other words, only choices change what keys there are.
+    own = _config_dir(words)
+    group = last.partition("=")[0]
+    if "=" in last and group in groups:
+        return {f"{group}={choice}" for choice in _choices(group, own)}
+    # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
     chosen = [word for word in words if word.partition("=")[0] in groups]
+    chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]
+    sys.argv += [] if own is None else ["--config-dir", str(own)]
     os.environ["COMP_LINE"] = " ".join([program, *chosen, _renamed(last, names)])
     with contextlib.redirect_stdout(io.StringIO()) as said:
         answer(command)
@@ -99,6 +109,22 @@ def completions(command: str, line: str) -> set[str]:
     keys = {_renamed(word, {key: name for name, key in names.items()}) for word in found if not _group(word)}
     hydras = {word for word in found if _group(word) == "hydra"} if last.startswith("h") else set()
     return keys | hydras | {f"{name}=" for name in (*groups, *names) if name.startswith(last)}
+
+
+def _config_dir(words: Sequence[str]) -> Path | None:
+    """The folder of the user's own configuration; None where none is named, or it is not there."""
+    for i, word in enumerate(words):
+        flag, sign, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            path = Path(folder if sign else next(iter(words[i + 1 :]), ""))
+            return path if path.is_dir() else None
+    return None
+
+
+def _choices(group: str, own: Path | None) -> set[str]:
+    """All that a group can be given, those of the user's own folder, too."""
+    folders = [Path(CONF_DIR) / group] + ([] if own is None else [own / group])
+    return {path.relative_to(one).with_suffix("").as_posix() for one in folders for path in one.rglob("*.yaml")}
 
 
 def _group(word: str) -> str:

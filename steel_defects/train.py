@@ -43,7 +43,6 @@ from steel_defects.errors import DataFaults, UserError
 from steel_defects.locks import Taken, one_gpu, sole
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
-from steel_defects.loggers.steady import Steady
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import LossNotFinite, SegmentationModule
 from steel_defects.models.weights import load_encoder_weights
@@ -143,8 +142,8 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         UserError: for what the user can mend.
     """
     quiet_libraries()
-    check_values(settings)
     check_loggers(settings["logger"])
+    check_values(settings)
     get_loss(settings["recipe"]["loss"])  # before images are read for nothing
     started = time.perf_counter()
     pl.seed_everything(settings["seed"], verbose=False)
@@ -183,7 +182,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         goes_on=resume is not None,
     )
     with open_loggers(start) if rank_zero_only.rank == 0 else contextlib.nullcontext([]) as loggers:
-        trainer.loggers = [Steady(logger.lightning, logger.name) for logger in loggers]
+        trainer.loggers = [logger.steady for logger in loggers]
         trainer.callbacks.extend(callback for logger in loggers for callback in logger.callbacks())
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:

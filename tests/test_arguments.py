@@ -7,7 +7,7 @@ import sys
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from steel_defects.arguments import TYPED, prepare, quote, read_lists, rename
+from steel_defects.arguments import TYPED, prepare, quote, read_lists, read_paths, rename
 
 PATHS = [
     "strips",
@@ -48,6 +48,21 @@ def test_choices_of_a_sweep_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["command", "--multirun", "input=a,b"])
     quote(("input",))
     assert sys.argv[2] == "input=a,b"
+
+
+@pytest.mark.parametrize(
+    ("typed", "paths"),
+    [
+        ("a", ["a"]),
+        ("a, b,", ["a", "b"]),
+        ("data.size=[96,96],seed=1", ["data.size=[96,96]", "seed=1"]),
+        ("x[1,2]y,z", ["x[1,2]y", "z"]),
+    ],
+)
+def test_lists_of_paths_are_divided_at_commas_outside_of_brackets(monkeypatch, typed, paths):
+    monkeypatch.setattr(sys, "argv", ["command", f"tags={typed}"])
+    read_paths("tags")
+    assert OverridesParser.create().parse_override(sys.argv[1]).value() == paths
 
 
 def test_lists_and_other_names(monkeypatch):

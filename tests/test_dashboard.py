@@ -86,6 +86,13 @@ def test_all_that_makes_no_sense_is_told_at_once(tmp_path):
         (["update=['https://wandb.ai/me/other?nw=a']"], "is in project other, but project=steel_defects"),
         (["entity=you", "update=['https://wandb.ai/me/steel_defects?nw=a']"], "is in entity me, but entity=you"),
         (["update=['https://wandb.ai/me/steel_defects?nw=a','https://wandb.ai/me/steel_defects?nw=b']"], "a second"),
+        (
+            [
+                "kind=both",
+                "update=['https://wandb.ai/me/steel_defects?nw=a','https://wandb.ai/you/steel_defects/reports/x--1']",
+            ],
+            "is in another entity than the address before",
+        ),
         (["name='a + b'"], "W&B takes no emoji and no signs such as"),
     ],
 )

@@ -265,9 +265,9 @@ def test_refusals_say_why_and_what_to_do(kaggle, given, root, how, words):
 
 def test_errors_of_the_disk_are_not_taken_for_the_networks(tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert client._explain(full, NAME, tmp_path / "x.zip").startswith(f"The disk of {tmp_path} is full.")
+    assert client._explain(full, NAME, tmp_path / "x.zip", False).startswith(f"The disk of {tmp_path} is full.")
     barred = PermissionError(errno.EACCES, "Permission denied", "/home/x/.config")
-    assert "cannot use /home/x/.config: Permission denied" in client._explain(barred, NAME, tmp_path / "x.zip")
+    assert "cannot use /home/x/.config: Permission denied" in client._explain(barred, NAME, tmp_path / "x.zip", False)
 
 
 def test_a_download_broken_off_is_gone_on_with(kaggle, given, root, archive, files):
@@ -277,9 +277,12 @@ def test_a_download_broken_off_is_gone_on_with(kaggle, given, root, archive, fil
         download(given())
     assert "the connection broke (ConnectionError: Connection broken: IncompleteRead)" in str(caught.value)
     assert f"is kept ({half / 1e6:,.1f} MB in {root / NAME}.zip): the same command goes on" in str(caught.value)
+    kaggle.does("breaks")
+    with pytest.raises(UserError, match=r"the same command without force=true goes on"):
+        download(given("force=true"))
     kaggle.does("fine")
     download(given("keep_zip=false"))
-    assert kaggle.starts() == [0, half]
+    assert kaggle.starts() == [0, 0, half]
     assert same_files(root, files, but=()), "zip and marker are removed"
 
 
@@ -291,6 +294,17 @@ def test_a_zip_is_removed_only_when_all_of_it_is_there(absent, given, root, arch
     shutil.copy(files / "train.csv", root)
     download(given("keep_zip=false", "expect=null"))
     assert same_files(root, files, but=())
+
+
+def test_a_zip_that_nobody_can_read_is_kept(absent, given, root, files, caplog):
+    """The folder is complete as far as anybody knows; what was in the zip, nobody does."""
+    shutil.copytree(files / "train_images", root / "train_images")
+    shutil.copy(files / "train.csv", root)
+    broken = root / f"{NAME}.zip"
+    broken.write_bytes(b"PK" + bytes(1000))
+    download(given("keep_zip=false", "expect=null"))
+    assert broken.exists()
+    assert "is no whole zip, so nobody knows what is in it: it is kept" in caplog.text
 
 
 def test_a_root_that_is_a_file_is_named(given, tmp_path):

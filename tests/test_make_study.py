@@ -92,6 +92,10 @@ def test_settings_reach_the_commands_that_know_them(calls):
     ]
     assert train[-4:] == ["sweep.skip_finished=true", *options.removeprefix("OPTIONS=").split()]
     assert "seed=1" in train
+    _, called = calls("DATA=rust", "CONFIG=my_conf", "OPTIONS=++data.size=[64,64]")
+    assert modules(called) == ["explore", "train", "report"]
+    assert called[0][2:7] == ["--config-dir", "my_conf", "data=rust", "data.root=data/rust", "++data.size=[64,64]"]
+    assert called[1][2:7] == ["--multirun", "--config-dir", "my_conf", "data=rust", "data.root=data/rust"]
     _, called = calls("ROOT=/data/steel", "DOWNLOAD=keep_zip=false")
     assert called[0][2:] == ["data.root=/data/steel", "keep_zip=false"]
 

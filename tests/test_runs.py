@@ -65,7 +65,7 @@ def test_a_summary_broken_off_while_it_is_written(tmp_path, monkeypatch):
     run.write_summary({"miou": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(type(tmp_path), "replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(UserError, match="cannot be written: no space left"):
             run.write_summary({"miou": 0.6})
     assert run.read_summary() == {"miou": 0.5}
 

@@ -162,6 +162,16 @@ def test_tab_lists_the_choices_of_a_group(tab, line, group):
     assert sorted(tab(line)) == choices(group)
 
 
+def test_tab_knows_choices_of_ones_own(tab, tmp_path):
+    own = tmp_path / "my_conf" / "data" / "rust.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [severstal, _self_]\nname: rust\nmine: 1\n")
+    line = f"steel-train --config-dir {own.parents[1]}"
+    assert sorted(tab(f"{line} data=")) == sorted([*choices("data"), "data=rust"])
+    assert tab(f"{line} data=rust data.mi") == ["data.mine="]
+    assert tab("steel-train data=nowhere recipe.mo") == ["recipe.momentum="], "what cannot be found is passed over"
+
+
 def test_tab_lists_keys(tab):
     recipe = yaml.safe_load((CONF / "recipe" / "paper.yaml").read_text())
     assert sorted(tab("steel-train recipe.")) == keys(recipe, "recipe.")

@@ -56,11 +56,17 @@ def rules(competition: str, said: str) -> str:
     )
 
 
-def kept(target: Path) -> str:
-    """What becomes of a download that was broken off."""
+def kept(target: Path, force: bool = False) -> str:
+    """What becomes of a download that was broken off.
+
+    Args:
+        target: the zip.
+        force: whether it was begun anew on purpose, which the same command would do again.
+    """
     size = target.stat().st_size if target.is_file() else 0
     if size:
-        return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): the same command goes on."
+        same = "the same command without force=true" if force else "the same command"
+        return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): {same} goes on."
     return "Nothing was downloaded yet: the same command tries again."
 
 

@@ -53,7 +53,7 @@ def fetch(competition: str, folder: Path, force: bool = False) -> Path:
         except UserError:
             raise
         except Exception as error:  # the client's own, of requests, of urllib3: all that it may raise ends here
-            raise UserError(_explain(error, competition, target)) from error
+            raise UserError(_explain(error, competition, target, force)) from error
     if not target.is_file():
         raise UserError(f"Kaggle's client ended, but {target} is not there: {advice.by_hand(competition, target)}")
     return target
@@ -84,7 +84,7 @@ def is_old() -> bool:
     return versions(["kaggle"]).get("kaggle", "").startswith("1.")
 
 
-def _explain(error: Exception, competition: str, target: Path) -> str:
+def _explain(error: Exception, competition: str, target: Path, force: bool) -> str:
     """What an error of the client means, and what to do about it."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     said = _shortened(error, named=status is None)
@@ -105,7 +105,7 @@ def _explain(error: Exception, competition: str, target: Path) -> str:
     else:
         client = " ".join(["kaggle", *filter(None, [versions(["kaggle"]).get("kaggle")])])
         told = f"Kaggle's client ({client}) failed ({said}); if it does so again, force=true begins at the beginning."
-    return f"{told}\n{advice.kept(target)}"
+    return f"{told}\n{advice.kept(target, force)}"
 
 
 def _shortened(error: Exception, named: bool) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import wandb_workspaces.reports.v2 as wr
 
-from steel_defects.dashboards import heat_map, keys
+from steel_defects.dashboards import heat_map
 from steel_defects.dashboards.view import SPREADS, View
+from steel_defects.loggers import keys
 
 MOST = 100  # runs or systems in a panel; W&B would stop at ten
 _BY_SYSTEM = wr.Config(keys.SYSTEM)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import wandb_workspaces.reports.v2 as wr
 
-from steel_defects.dashboards import keys
 from steel_defects.dashboards.panels import Theme, themes
 from steel_defects.dashboards.view import View
+from steel_defects.loggers import keys
 
 _WIDTH = 24  # of W&B's grid
 _RUNS = "Runs"

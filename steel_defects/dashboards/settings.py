@@ -69,6 +69,9 @@ def read_update(settings: Mapping, kinds: tuple[str, ...]) -> tuple[dict[str, Ad
                 faults.append(f"update={url}: is in {key} {there}, but {key}={settings[key]}")
         if kinds and found.kind not in kinds:
             faults.append(f"update={url}: is a {found.kind}, but kind={settings['kind']}")
+        for key, there in (("project", found.project), ("entity", found.entity)):
+            if any(getattr(other, key) != there for other in update.values()):
+                faults.append(f"update={url}: is in another {key} than the address before")
         if found.kind in update:
             faults.append(f"update={url}: a second {found.kind}")
         update[found.kind] = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steel_defects.dashboards import keys
+from steel_defects.loggers import keys
 from steel_defects.overlay import class_colour
 
 SPREADS = {"stddev": "standard deviation", "minmax": "range", "stderr": "standard error"}

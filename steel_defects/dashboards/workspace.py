@@ -7,9 +7,9 @@ import math
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from steel_defects.dashboards import keys
 from steel_defects.dashboards.panels import MOST, Theme, themes
 from steel_defects.dashboards.view import View
+from steel_defects.loggers import keys
 
 
 def build_workspace(view: View, entity: str, project: str, name: str) -> ws.Workspace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ import pytorch_lightning as pl
 
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import label_mask
+from steel_defects.loggers.steady import Steady
 from steel_defects.runs import RunFolder, write_json
+
+TAG_LENGTH = 64  # characters that W&B takes
 
 
 @dataclass(frozen=True)
@@ -94,17 +98,33 @@ class Results:
 
 
 class RunLogger(abc.ABC):
-    """One of them, started by its constructor.
+    """One of them, started by its constructor; what begins and fails is closed again.
 
     Attributes:
         name: for messages.
-        lightning: Lightning's own class, which gets all numbers.
+        lightning: Lightning's own class, which gets all numbers; None before it is there.
         fresh: whether it knows nothing of the run's earlier epochs.
     """
 
     name: str
-    lightning: pl.loggers.Logger
+    lightning: pl.loggers.Logger | None = None
     fresh: bool
+
+    def __init__(self, start: Start) -> None:
+        try:
+            self.begin(start)
+        except BaseException:
+            self.close(failed=True)
+            raise
+
+    @functools.cached_property
+    def steady(self) -> Steady:
+        """For the time that the net is trained."""
+        return Steady(self.lightning, self.name)
+
+    @abc.abstractmethod
+    def begin(self, start: Start) -> None:
+        """Begin the run there, or go on with it; sets `lightning` and `fresh`."""
 
     def callbacks(self) -> list[pl.Callback]:
         """What it wants to do while the net is trained."""
@@ -116,18 +136,18 @@ class RunLogger(abc.ABC):
 
     @abc.abstractmethod
     def close(self, failed: bool) -> None:
-        """End the run there, whatever happened; a second call does nothing."""
+        """End the run there, whatever happened, also half-way through `begin`; a second call does nothing."""
 
 
 def tags(overrides: Sequence[str]) -> list[str]:
     """What was chosen on the command line, as tags: without paths, loggers, Hydra's own and what is only shown.
 
-    W&B takes no tag of more than 64 characters, and none twice.
+    W&B takes no long ones, and none twice.
     """
     silent = ("data.root", "data.num_workers", "logger", "hydra", "resume", "sweep", "figures", "speed", "trainer")
     chosen = []
     for override in overrides:
         key = override.split("=", 1)[0].lstrip("+~")
         if not any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in silent):
-            chosen.append(override.lstrip("+")[:64])
+            chosen.append(override.lstrip("+")[:TAG_LENGTH])
     return list(dict.fromkeys(chosen))

@@ -60,8 +60,9 @@ class MLflowRun(RunLogger):
     """One MLflow run a run, on the server that is named, or in `mlflow.db` in the working directory."""
 
     name = "MLflow"
+    _closed = False
 
-    def __init__(self, start: Start) -> None:
+    def begin(self, start: Start) -> None:
         for name in ("alembic", "mlflow.store.db.utils", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every table that it makes
         self._environment = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow changes for the whole process
@@ -74,8 +75,7 @@ class MLflowRun(RunLogger):
         self._log_model = options["log_model"]
         labels = dict.fromkeys(start.tags, "") | dict.fromkeys(options["tags"], "")
         # A data base that is not there yet is made by the first of several jobs alone.
-        alone = FileLock(Path.cwd() / ".mlflow.lock") if local else contextlib.nullcontext()
-        with alone, _told(uri):
+        with _told(uri), FileLock(Path.cwd() / ".mlflow.lock") if local else contextlib.nullcontext():
             self.lightning = PlainNames(
                 start.classes,
                 experiment_name=options["project"],
@@ -93,7 +93,6 @@ class MLflowRun(RunLogger):
             else:
                 self.lightning.experiment.update_run(known, status="RUNNING")
         log.info("MLflow: %s, run %s", uri, self.lightning.run_id)
-        self._closed = False
 
     def publish(self, results: Results) -> None:
         """Figures and tables of the run folder; with `logger.log_model`, what makes it usable elsewhere."""
@@ -106,13 +105,15 @@ class MLflowRun(RunLogger):
                 client.log_artifact(run_id, str(path), place.as_posix())
 
     def close(self, failed: bool) -> None:
-        if not self._closed:
-            self.lightning.finalize("failed" if failed else "success")
-            self._closed = True
-        if self._environment is None:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-        else:
-            os.environ["MLFLOW_TRACKING_URI"] = self._environment
+        try:
+            if self.lightning is not None and not self._closed:
+                self._closed = True
+                self.lightning.finalize("failed" if failed else "success")
+        finally:
+            if self._environment is None:
+                os.environ.pop("MLFLOW_TRACKING_URI", None)
+            else:
+                os.environ["MLFLOW_TRACKING_URI"] = self._environment
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from steel_defects.errors import UserError
-from steel_defects.loggers.base import Results, RunLogger, Start
+from steel_defects.loggers.base import TAG_LENGTH, Results, RunLogger, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
@@ -19,6 +19,7 @@ from steel_defects.packages import package
 log = logging.getLogger(__name__)
 
 _LOGGERS: dict[str, type[RunLogger]] = {"wandb": WandbRun, "tensorboard": TensorBoardRun, "mlflow": MLflowRun}
+_SETTING = {"wandb": "mode", "mlflow": "tracking_uri"}  # one of those that come with conf/logger/<name>.yaml
 
 
 def check_loggers(options: Mapping) -> None:
@@ -27,7 +28,14 @@ def check_loggers(options: Mapping) -> None:
     Raises:
         UserError: for all of it at once.
     """
-    wrong = []
+    wrong = [
+        f"logger.{name}=true: write logger={name}, which brings its settings, or logger=[...] for several"
+        for name, setting in _SETTING.items()
+        if options[name] and setting not in options
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    wrong = _wrong_tags(options)
     if options["log_model"] and not (options["wandb"] or options["mlflow"]):
         wrong.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
     if options["wandb"] and options["mode"] not in ("auto", "online", "offline"):
@@ -40,6 +48,13 @@ def check_loggers(options: Mapping) -> None:
             wrong.append(f"logger={name}: {error}")
     if wrong:
         raise UserError("\n".join(wrong))
+
+
+def _wrong_tags(options: Mapping) -> list[str]:
+    tags, most = options["tags"], TAG_LENGTH if options["wandb"] else None
+    if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
+        return [f"logger.tags={tags}: a list of texts, logger.tags=[one,two]"]
+    return [f"logger.tags: W&B takes {most} characters at most: {tag}" for tag in tags if most and len(tag) > most]
 
 
 @contextlib.contextmanager
@@ -58,7 +73,7 @@ def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
             if start.options[name]:
                 opened.append(logger(start))
                 if start.goes_on and opened[-1].fresh:
-                    _retell(opened[-1].lightning, start)
+                    _retell(opened[-1].steady, start)
         yield opened
         failed = False
     finally:

@@ -38,18 +38,19 @@ class Steady(pl.loggers.Logger):
         return self._logger.save_dir
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._tell(lambda: self._logger.log_metrics(dict(metrics), step))
+        self.tell(lambda: self._logger.log_metrics(dict(metrics), step))
 
     def log_hyperparams(self, params: Mapping, *args: object, **kwargs: object) -> None:
-        self._tell(lambda: self._logger.log_hyperparams(params, *args, **kwargs))
+        self.tell(lambda: self._logger.log_hyperparams(params, *args, **kwargs))
 
     def save(self) -> None:
-        self._tell(self._logger.save)
+        self.tell(self._logger.save)
 
     def finalize(self, status: str) -> None:
-        self._tell(lambda: self._logger.finalize(status))
+        self.tell(lambda: self._logger.finalize(status))
 
-    def _tell(self, tell: Callable[[], object]) -> None:
+    def tell(self, tell: Callable[[], object]) -> None:
+        """Do something that tells the logger, unless it has failed."""
         if self.failed:
             return
         try:

@@ -17,7 +17,7 @@ class TensorBoardRun(RunLogger):
 
     name = "TensorBoard"
 
-    def __init__(self, start: Start) -> None:
+    def begin(self, start: Start) -> None:
         folder = start.run.path / "tensorboard"
         self.fresh = not any(folder.glob("events.*"))
         self._config = dict(start.config)
@@ -34,4 +34,5 @@ class TensorBoardRun(RunLogger):
         self.lightning.log_hyperparams(self._config, scores)
 
     def close(self, failed: bool) -> None:
-        self.lightning.finalize("failed" if failed else "success")
+        if self.lightning is not None:
+            self.lightning.finalize("failed" if failed else "success")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from steel_defects.loggers import keys
 from steel_defects.loggers.base import Results
 
 if TYPE_CHECKING:  # imported where it is used: it takes long, and most runs do without it
@@ -101,10 +102,10 @@ def charts(results: Results) -> dict[str, object]:
     )
     iou = results.rows.loc[results.rows[[f"true_{name}" for name in classes]].any(axis=1), "iou"]
     return {
-        "test/classes": by_class,
+        keys.CLASSES: by_class,
         "test/jaccard_by_class": wandb.plot.bar(bars, "class", "jaccard", title="Jaccard index by class"),
-        "test/confusion": _confusion(np.asarray(summary["confusion"]), ["background", *classes]),
-        "test/iou_distribution": wandb.plot.histogram(
+        keys.CONFUSION: _confusion(np.asarray(summary["confusion"]), ["background", *classes]),
+        keys.IOU: wandb.plot.histogram(
             wandb.Table(columns=["iou"], data=[[float(value)] for value in iou]),
             "iou",
             title="IoU of the test images with a defect",

@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 
 from steel_defects.errors import UserError
-from steel_defects.loggers import wandb_page
+from steel_defects.loggers import keys, wandb_page
 from steel_defects.loggers.base import Results, RunLogger, Start
-from steel_defects.metrics import scores
+from steel_defects.loggers.steady import Steady
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ class WandbRun(RunLogger):
 
     name = "W&B"
 
-    def __init__(self, start: Start) -> None:
+    def begin(self, start: Start) -> None:
+        self._data_dir = os.environ.get("WANDB_DATA_DIR")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means offline
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
         wandb.setup()  # reads WANDB_SILENT; before that, the library warns of what Lightning gives it
-        self._wandb, self._start, options = wandb, start, start.options
+        self._start, options = start, start.options
         mode = _mode(options["mode"])
-        self._data_dir = os.environ.get("WANDB_DATA_DIR")
         if mode == "offline" and not self._data_dir:
             # Tables and checkpoints wait there for `wandb sync`: with the run, not in the home directory.
             os.environ["WANDB_DATA_DIR"] = str(start.run.path / "wandb")
@@ -64,30 +64,34 @@ class WandbRun(RunLogger):
             ) from error
         self.fresh = not run.resumed
         start.keep_id("wandb", run_id)
-        for key in _curves(start.classes):
-            run.define_metric(key, step_metric="epoch")
+        for key in (*keys.history_keys(start.classes), keys.OVERLAYS):
+            run.define_metric(key, step_metric=keys.EPOCH)
         log.info("W&B: %s", run.url if mode == "online" else f"offline, upload with: wandb sync {Path(run.dir).parent}")
 
     def callbacks(self) -> list[pl.Callback]:
         options = self._start.options
-        return [MaskLogger(self.lightning, self._start.classes, options["num_images"], options["every_n_epochs"])]
+        shown = options["num_images"], options["every_n_epochs"]
+        return [MaskLogger(self.lightning, self.steady, self._start.classes, *shown)]
 
     def publish(self, results: Results) -> None:
         """Tables, charts, figures, and the best checkpoint."""
         run, options = self.lightning.experiment, self._start.options
         page = wandb_page.charts(results) | wandb_page.figures(results)
         if options["table_images"]:
-            page["test/images"] = wandb_page.image_table(results, options["table_images"])
+            page[keys.IMAGES] = wandb_page.image_table(results, options["table_images"])
         run.log(page)
         if options["log_model"]:
             artifact, aliases = wandb_page.model_artifact(results, run.id)
             run.log_artifact(artifact, aliases=aliases)
 
     def close(self, failed: bool) -> None:
-        # Without it, the next job of a sweep would go on writing into this run.
-        self._wandb.finish(exit_code=1 if failed else 0)
-        if self._data_dir is None:
-            os.environ.pop("WANDB_DATA_DIR", None)
+        import wandb
+
+        try:
+            wandb.finish(exit_code=1 if failed else 0)  # or the next job of a sweep would go on writing into this run
+        finally:
+            if self._data_dir is None:
+                os.environ.pop("WANDB_DATA_DIR", None)
 
 
 def _mode(mode: str) -> str:
@@ -98,7 +102,8 @@ def _mode(mode: str) -> str:
     asked = os.environ.get("WANDB_MODE", "")
     if asked in ("online", "offline", "dryrun"):
         return "offline" if asked == "dryrun" else asked
-    if asked or os.environ.get("WANDB_DISABLED"):  # somebody does not want it here
+    disabled = os.environ.get("WANDB_DISABLED", "").lower() not in ("", "0", "false", "no", "off")
+    if asked or disabled:  # somebody does not want it here
         name = "WANDB_MODE" if asked else "WANDB_DISABLED"
         raise UserError(
             f"W&B is switched off by {name}={os.environ[name]}: logger=csv does without it, or unset {name}"
@@ -109,34 +114,32 @@ def _mode(mode: str) -> str:
     return "offline"
 
 
-def _curves(classes: Sequence[str]) -> list[str]:
-    """Keys that have a value an epoch."""
-    empty = np.zeros((1, len(classes) + 1, len(classes) + 1), int)
-    return [
-        *(f"train/{key}" for key in ("loss", "lr", "it_per_s", "seconds")),
-        *(f"val/{key}" for key in ("loss", "overlays", *scores(empty, classes))),
-    ]
-
-
 class MaskLogger(pl.Callback):
     """Shows the same few validation images, with switchable masks of truth and prediction, every few epochs.
 
     Args:
         logger: shows them.
+        steady: tells it, unless it has failed.
         classes: names of the defect classes.
         num_images: how many; spread evenly over the validation images with a defect.
         every_n_epochs: how often.
     """
 
     def __init__(
-        self, logger: pl.loggers.WandbLogger, classes: Sequence[str], num_images: int, every_n_epochs: int
+        self,
+        logger: pl.loggers.WandbLogger,
+        steady: Steady,
+        classes: Sequence[str],
+        num_images: int,
+        every_n_epochs: int,
     ) -> None:
-        self.logger, self.labels = logger, wandb_page.mask_labels(classes)
+        self.logger, self.steady, self.labels = logger, steady, wandb_page.mask_labels(classes)
         self.num_images, self.every_n_epochs = num_images, every_n_epochs
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or (trainer.current_epoch + 1) % self.every_n_epochs:
+        due = trainer.is_global_zero and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if not due or self.steady.failed:
             return
         dataset = trainer.val_dataloaders.dataset
         defective = [i for i, sample in enumerate(dataset.samples) if sample.classes] or list(range(len(dataset)))
@@ -147,8 +150,9 @@ class MaskLogger(pl.Callback):
             prediction = module(item["image"][None].to(module.device)).argmax(dim=1)[0].cpu()
             masks = {"truth": item["mask"].numpy(), "prediction": prediction.numpy()}
             pictures.append((dataset.samples[i].image_id, item["image"][0].numpy(), masks))
-        try:
+
+        def show() -> None:
             shown = [wandb_page.image(picture, masks, self.labels, name) for name, picture, masks in pictures]
-            self.logger.experiment.log({"val/overlays": shown, "epoch": trainer.current_epoch})
-        except OSError as error:  # no room for pictures is no reason to stop
-            log.error("W&B did not take the pictures of epoch %d: %s", trainer.current_epoch + 1, error)
+            self.logger.experiment.log({keys.OVERLAYS: shown, keys.EPOCH: trainer.current_epoch})
+
+        self.steady.tell(show)

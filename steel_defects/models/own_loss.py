@@ -36,11 +36,16 @@ class OwnLoss:
         """Logits float32 [B, C + 1, H, W], target of any integer type [B, H, W], given to the function as int64.
 
         Raises:
-            UserError: where the result is nothing that a net can learn from.
+            UserError: where it fails, or the result is nothing that a net can learn from.
         """
         if isinstance(self.function, nn.Module):
             self.function.to(logits.device)
-        loss = self.function(logits, target.long())
+        try:
+            loss = self.function(logits, target.long())
+        except torch.OutOfMemoryError:  # not the function's fault
+            raise
+        except Exception as error:  # whatever the user's function does wrong
+            raise UserError(f"recipe.loss={self.name} failed: {type(error).__name__}: {error}{_line(error)}") from error
         if not isinstance(loss, torch.Tensor) or loss.dim() or not loss.is_floating_point():
             tensor = isinstance(loss, torch.Tensor)
             what = f"a tensor of shape {list(loss.shape)}, {loss.dtype}" if tensor else repr(loss)[:80]

@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.dashboards import heat_map, keys
-from steel_defects.loggers import wandb_page
+from steel_defects.dashboards import heat_map
+from steel_defects.loggers import keys, wandb_page
 
 
 @pytest.mark.parametrize("key", [keys.SYSTEM, keys.SEED, keys.ENCODER, keys.RECIPE, keys.LEARNING_RATE, keys.DATA])

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from wandb.plot.custom_chart import CustomChartSpec
 
-from steel_defects.dashboards import keys
+from steel_defects.loggers import keys
 from steel_defects.overlay import PALETTE
 
 KINDS = ("workspace", "report")

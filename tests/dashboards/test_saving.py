@@ -123,6 +123,12 @@ def test_what_is_sent_is_what_is_written(server, composed, tmp_path, caplog):
     assert "Runs on severstal that it shows: 3" in caplog.text
 
 
+def test_a_name_that_is_not_taken_is_told_before_a_chart_is_made(server, composed, tmp_path):
+    with pytest.raises(UserError, match="W&B takes no emoji"):
+        dashboard(composed("heat_map=create", "name='a + b'"), tmp_path)
+    assert "CreateCustomChart" not in [name for name, _ in server.asked]
+
+
 def test_saved_again_it_takes_the_place_of_the_first(server, composed, tmp_path):
     first = dashboard(composed(), tmp_path / "1")
     before = {kind: dict(given) for kind, given in server.saved.items()}

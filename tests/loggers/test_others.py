@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import wandb
 from filelock import FileLock
 from omegaconf import OmegaConf
 
@@ -233,3 +235,39 @@ def test_a_logger_that_fails_while_the_net_trains_stops_nothing(settings, tmp_pa
     (found,) = client.search_runs([client.get_experiment_by_name("steel_defects").experiment_id])
     assert len(client.get_metric_history(found.info.run_id, "val/miou")) < 4
     assert found.data.metrics["net/parameters"] == summary["parameters"]  # told once the net is tested
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow", "tensorboard"])
+def test_what_begins_and_fails_is_closed_and_leaves_no_trace(settings, tmp_path, monkeypatch, name):
+    """The next job of a sweep runs in the same process, with the same environment."""
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    for variable in ("MLFLOW_TRACKING_URI", "WANDB_DATA_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    before = {key: value for key, value in os.environ.items() if key in ("MLFLOW_TRACKING_URI", "WANDB_DATA_DIR")}
+
+    def full(self, logger: str, value: str) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Start, "keep_id", full)
+    monkeypatch.setattr("pytorch_lightning.loggers.TensorBoardLogger.__init__", lambda *_, **__: full(None, "", ""))
+    failing = start(settings, tmp_path, f"logger={name}", *(["logger.mode=offline"] if name == "wandb" else []))
+    with pytest.raises((OSError, UserError), match="no space left on device"), open_loggers(failing):
+        pass
+    assert wandb.run is None
+    assert before == {key: os.environ[key] for key in ("MLFLOW_TRACKING_URI", "WANDB_DATA_DIR") if key in os.environ}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"wandb": True}, r"logger\.wandb=true: write logger=wandb"),
+        ({"mlflow": True}, r"logger\.mlflow=true: write logger=mlflow"),
+        ({"tags": "mytag"}, r"logger\.tags=mytag: a list of texts"),
+        ({"tags": None}, r"logger\.tags=None: a list of texts"),
+        ({"tags": [1]}, r"logger\.tags=\[1\]: a list of texts"),
+    ],
+)
+def test_settings_of_loggers_that_are_none(settings, changes, message):
+    with pytest.raises(UserError, match=message):
+        check_loggers(settings()["logger"] | changes)

@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.dashboards import keys
 from steel_defects.errors import UserError
 from steel_defects.evaluate import evaluate
+from steel_defects.loggers import keys
 from steel_defects.loggers.base import Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers
 from steel_defects.loggers.wandb_page import shown_images
@@ -285,6 +285,7 @@ def test_unknown_mode(settings):
         ("WANDB_MODE", "online", "online"),
         ("WANDB_MODE", "disabled", None),
         ("WANDB_DISABLED", "true", None),
+        ("WANDB_DISABLED", "false", "online"),
     ],
 )
 def test_what_the_environment_says_of_wandb_is_heeded(monkeypatch, variable, value, mode):
@@ -302,3 +303,27 @@ def test_what_the_environment_says_of_wandb_is_heeded(monkeypatch, variable, val
 def test_a_model_that_nobody_would_keep_is_refused(settings, choice):
     with pytest.raises(UserError, match=r"logger\.log_model=true"):
         check_loggers(settings(f"logger={choice}", "logger.log_model=true")["logger"])
+
+
+def test_tags_of_ones_own_that_wandb_does_not_take(settings):
+    with pytest.raises(UserError, match=r"W&B takes 64 characters at most: x{65}$"):
+        check_loggers(settings("logger=wandb", f"logger.tags=[{'x' * 65}]")["logger"])
+    check_loggers(settings("logger=wandb", f"logger.tags=[{'x' * 64}]")["logger"])
+    check_loggers(settings("logger=tensorboard", f"logger.tags=[{'x' * 65}]")["logger"])
+
+
+def test_pictures_that_wandb_does_not_take_stop_nothing(settings, tmp_path, monkeypatch, caplog):
+    """Told once; the net is trained on, and the results are shown all the same."""
+    real = wandb.Run.log
+
+    def lose(self, data, *args, **kwargs):
+        if keys.OVERLAYS in data:
+            raise wandb.errors.CommError("the service is gone")
+        return real(self, data, *args, **kwargs)
+
+    monkeypatch.setattr(wandb.Run, "log", lose)
+    values = settings("logger=wandb", "logger.mode=offline", "logger.every_n_epochs=1", "recipe.epochs=3")
+    run = RunFolder(tmp_path)
+    assert train(values | {"figures": False}, run)["status"] == "finished"
+    assert caplog.text.count("the service is gone") == 1
+    assert len(run.read_history()) == 3

@@ -214,11 +214,13 @@ def test_nothing_is_learnt_in_validation(losses):
         assert get_loss("my_losses.tenth")(logits.detach(), target).isfinite()
 
 
-def test_errors_in_a_user_s_function_stay_as_they_are(desk):
-    """Their own traceback is what the user needs."""
-    desk("my_slip.py", "def f(logits, target):\n    return logits / 'a'\n")
-    with pytest.raises(TypeError, match="unsupported operand"):
+def test_errors_in_a_user_s_function_are_told_with_their_line(desk):
+    path = desk("my_slip.py", "def f(logits, target):\n    return logits / 'a'\n")
+    with pytest.raises(UserError) as caught:
         get_loss("my_slip.f")(*batch())
+    assert str(caught.value).startswith("recipe.loss=my_slip.f failed: TypeError: unsupported operand")
+    assert str(caught.value).endswith(f"({path}, line 2)")
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_found_in_the_working_directory_by_an_installed_command(losses, tmp_path):
@@ -308,3 +310,23 @@ def test_wrapper_is_no_part_of_the_net(losses):
     loss = get_loss("my_losses.weighted")
     assert isinstance(loss, OwnLoss)
     assert not isinstance(loss, torch.nn.Module)
+
+
+def test_what_goes_wrong_inside_is_named_with_its_line(desk):
+    """As of EXTENDING's weights for two classes where the data has four."""
+    desk(
+        "my_losses.py",
+        "import torch\n"
+        "\n"
+        "def three(logits, target):\n"
+        "    return torch.nn.functional.cross_entropy(logits, target, weight=torch.ones(3))\n",
+    )
+    loss = get_loss("my_losses.three")
+    with pytest.raises(UserError, match=r"recipe\.loss=my_losses\.three failed: RuntimeError: .*my_losses\.py, line 4"):
+        loss(torch.zeros(1, 5, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8))
+
+
+def test_memory_that_does_not_suffice_is_not_the_losses_fault(desk):
+    desk("my_losses.py", "import torch\n\ndef big(logits, target):\n    raise torch.OutOfMemoryError('20 GiB')\n")
+    with pytest.raises(torch.OutOfMemoryError):
+        get_loss("my_losses.big")(torch.zeros(1, 5, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8))
