@@ -86,7 +86,7 @@ def fold_settings(settings: Mapping, data: Mapping) -> dict:
         "data": {**data, "size": list(size), "split": split},
         "recipe": recipe,
         "trainer": {**saved["trainer"], **given, **alone},
-        "logger": {"wandb": False, "tensorboard": False, "mlflow": False, "log_model": False},
+        "logger": {"wandb": False, "tensorboard": False, "mlflow": False, "log_model": False, "tags": []},
         "resume": None,
         "figures": False,
         "speed": False,

@@ -12,6 +12,7 @@ from steel_defects import CONF_DIR
 from steel_defects.auditing.settings import check, fold_settings
 from steel_defects.checks import check_values
 from steel_defects.errors import UserError
+from steel_defects.loggers.opening import check_loggers
 
 
 def audit_settings(*overrides: str) -> dict:
@@ -163,6 +164,7 @@ def test_one_process_whatever_the_run_had(make_run):
 def test_the_result_is_one_that_training_takes(make_run, settings):
     path, saved = make_run()
     made = fold_settings(audit_settings(f"checkpoint={path}"), saved["data"])
+    check_loggers(made["logger"])
     check_values({**made, "data": saved["data"] | made["data"]})
     assert OmegaConf.to_container(OmegaConf.create(made)) == made, "plain values"
 
