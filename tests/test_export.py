@@ -21,10 +21,10 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR, __version__
 from steel_defects import export as command
 from steel_defects.arguments import read_lists
+from steel_defects.data.catalog import Sample
 from steel_defects.data.images import read_grey
 from steel_defects.data.rle import decode
 from steel_defects.errors import UserError
-from steel_defects.evaluation import parity
 from steel_defects.evaluation.parity import Parity, Tolerance
 from steel_defects.export import export
 from steel_defects.inference import convert
@@ -162,7 +162,8 @@ def test_probabilities_a_tuned_decision_and_another_size(start, run, monkeypatch
 def test_int8_is_calibrated_on_validation_and_compared_on_test(start, run, tiny_root, monkeypatch):
     """Which images are taken; tests/inference/test_convert.py looks at what int8 makes of a net."""
     compared, calibrated = [], []
-    monkeypatch.setattr(parity, "read_grey", lambda path: compared.append(path.name) or read_grey(path))
+    real = Sample.mask  # calibration needs the images alone
+    monkeypatch.setattr(Sample, "mask", lambda sample: compared.append(sample.image_id) or real(sample))
     monkeypatch.setattr(convert, "_quantize", lambda model, images, *_: calibrated.extend(images) or model)
     (one,) = start("format=openvino", "precision=int8", "calibration.images=3", "parity.images=4")
     evenly = {
