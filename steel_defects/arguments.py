@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steel_defects import CONF_DIR
+from steel_defects.console import stop
 from steel_defects.errors import UserError
-from steel_defects.manual.text import register
+from steel_defects.manual.text import leaves, own_groups, register
 
 # Keys of all commands that read data.
 DATA_PATHS = ("data.root", "data.csv", "data.image_dir", "data.exclude", "data.split.file")
@@ -53,6 +57,9 @@ TYPED = {
     ),
 }
 
+# Keys that may be added: what they are of does not list all it may have.
+_OPEN = ("data.synthetic.size", "recipe.augment.weights.")
+
 _SWEEPS = {"-m", "--multirun"}
 # Hydra reads these as they are typed; of others it would make numbers (1.10, 2026_01_31) or refuse them (a space, ü).
 _PLAIN = re.compile(
@@ -69,7 +76,32 @@ def prepare(command: str) -> None:
         read_paths(key)
     read_lists(typed.lists)
     quote(typed.paths)
+    refuse_unknown(command)
     register()
+
+
+def refuse_unknown(command: str) -> None:
+    """Refuse `+key=value` for a key that conf/ does not know: Hydra, whose own message suggests it, would add the key,
+    and nobody would read it.
+    """
+    added = [word.lstrip("+").partition("=")[0] for word in sys.argv[1:] if word.startswith("+")]
+    own = Path(CONF_DIR) / f"{command}.yaml"
+    groups = own_groups(own)
+    added = [key for key in added if key not in groups and not key.startswith(("hydra", *_OPEN))]
+    if not added:
+        return
+    known = [key for key, _ in leaves(OmegaConf.load(own), leave_out=("hydra", "defaults"))]
+    for group in (name for name in groups if name != "experiment"):  # whose files are of all groups
+        for path in (Path(CONF_DIR) / group).glob("*.yaml"):
+            known += [f"{group}.{key}" for key, _ in leaves(OmegaConf.load(path), leave_out=("defaults",))]
+    wrong = []
+    for key in added:
+        if key not in known:
+            alike = [one for one in known if one.split(".")[-1] == key.split(".")[-1]]
+            alike = sorted(set(alike or difflib.get_close_matches(key, known, n=3, cutoff=0.8)))
+            wrong.append(f"+{key}: there is no setting {key}" + (f"; there is {', '.join(alike)}" if alike else ""))
+    if wrong:
+        stop(UserError("\n".join(wrong)))
 
 
 def start(main: Callable[[], object]) -> None:
@@ -90,7 +122,9 @@ def plain(cfg: DictConfig) -> dict:
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"A setting has no value: {str(error).splitlines()[0]}") from error
+        missing = str(error).splitlines()[0]
+        hint = ". encoder=any takes one of any library: encoder.name=tu-resnet50d" if "encoder.name" in missing else ""
+        raise UserError(f"A setting has no value: {missing}{hint}") from error
 
 
 def quote(keys: Collection[str]) -> None:

@@ -151,6 +151,8 @@ def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
     for one in content.omissions:
         log.warning("Not reported, or not in full: %s", one)
     if len(found.faults):
+        for fault in found.survey.faults[:3]:
+            log.warning("%s", fault)
         log.warning("Faults are listed in %s, and on the page", folder / "faults.csv")
     log.info("%s: %.1f MB, opens in any browser; tables and explore.md beside it", folder / "explore.html", size / 1e6)
 

@@ -21,6 +21,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     for column, label, colour in (("train/loss", "training", PALETTE[6]), ("val/loss", "validation", PALETTE[5])):
         if column in history:
             losses.plot(epochs, history[column], label=label, color=colour, marker=".")
+    losses.margins(y=0.1)
     losses.set(title="Loss", xlabel="epoch", ylim=(0, None))
     for column, colour, style in (("val/miou", PALETTE[2], "-"), ("val/miou_all", PALETTE[0], "--")):
         if column in history:
@@ -30,6 +31,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     ious.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
     for axes in (losses, ious):
         axes.grid(alpha=0.3)
+        axes.set_xlim(0.5, max(len(epochs), 1) + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     figure.savefig(path, dpi=120)

@@ -125,6 +125,8 @@ def predict(
     target = Path(output).expanduser()
     refuse_used(target, resume)
     paths = find_images(str(input), target)
+    if target.resolve() in {path.resolve().parent for path in paths.values()}:
+        raise UserError(f"output={output} is the folder of the images themselves; name another for the results")
     engine = open_engine(files, precision=precision, threads=threads, device=device, tta=tta, size=size)
     chosen, where = choose_decision(engine, str(decision))
     finish = None

@@ -97,7 +97,7 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
     for one in content.omissions:
-        log.warning("Not reported, or not in full: %s", one)
+        log.warning("Not reported, or not in full: %s", str(one).splitlines()[0])
     log.info(
         "%s: %.1f MB, opens in any browser; report.md and results.csv beside it", folder / "report.html", size / 1e6
     )

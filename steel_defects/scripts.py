@@ -98,6 +98,8 @@ def completions(command: str, line: str) -> set[str]:
     group = last.partition("=")[0]
     if "=" in last and group in groups:
         return {f"{group}={choice}" for choice in _choices(group, own)}
+    if "=" in last and _renamed(last, names).partition("=")[0] in (*TYPED[command].paths, *TYPED[command].path_lists):
+        return {f"{group}={path}" for path in _paths(last.partition("=")[2])}
     # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
     chosen = [word for word in words if word.partition("=")[0] in groups]
     chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]
@@ -109,6 +111,17 @@ def completions(command: str, line: str) -> set[str]:
     keys = {_renamed(word, {key: name for name, key in names.items()}) for word in found if not _group(word)}
     hydras = {word for word in found if _group(word) == "hydra"} if last.startswith("h") else set()
     return keys | hydras | {f"{name}=" for name in (*groups, *names) if name.startswith(last)}
+
+
+def _paths(typed: str) -> list[str]:
+    """What a path that is begun can become, as it is typed; folders end in a slash."""
+    folder, name = os.path.split(typed)
+    try:
+        found = sorted(path for path in Path(folder or ".").expanduser().iterdir() if path.name.startswith(name))
+    except OSError:  # no such folder
+        return []
+    shown = [path for path in found if name.startswith(".") or not path.name.startswith(".")]
+    return [os.path.join(folder, path.name) + ("/" if path.is_dir() else "") for path in shown]  # noqa: PTH118 (keeps ./)
 
 
 def _config_dir(words: Sequence[str]) -> Path | None:

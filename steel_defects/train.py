@@ -51,7 +51,7 @@ from steel_defects.runs import RunFolder, write_faults
 from steel_defects.settings import check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.sheet import plural
 from steel_defects.sweep import earlier, finished
-from steel_defects.trainer import build_trainer, device_name
+from steel_defects.trainer import build_trainer, choose_accelerator, device_name
 from steel_defects.usage import PeakMemory
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     quiet_libraries()
     check_loggers(settings["logger"])
     check_values(settings)
+    choose_accelerator(settings["trainer"]["accelerator"])
     get_loss(settings["recipe"]["loss"])  # before images are read for nothing
     started = time.perf_counter()
     pl.seed_everything(settings["seed"], verbose=False)

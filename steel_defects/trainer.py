@@ -31,11 +31,7 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
     Raises:
         UserError: where the machine lacks the device, or the precision does not go with it.
     """
-    accelerator = settings["accelerator"]
-    if accelerator not in ("auto", "gpu", "cpu"):
-        raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {accelerator!r}")
-    if accelerator == "auto":
-        accelerator = "gpu" if CUDAAccelerator.is_available() else "cpu"
+    accelerator = choose_accelerator(settings["accelerator"])
     callbacks: list[Callback] = [
         Interrupts(),
         HistoryWriter(run.history),
@@ -73,6 +69,22 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"trainer: {error}") from error
+
+
+def choose_accelerator(asked: str) -> str:
+    """`gpu` or `cpu`.
+
+    Raises:
+        UserError: where it is none, or is not there.
+    """
+    if asked not in ("auto", "gpu", "cpu"):
+        raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {asked!r}")
+    there = CUDAAccelerator.is_available()
+    if asked == "gpu" and not there:
+        raise UserError(
+            "trainer.accelerator=gpu: PyTorch sees no GPU here. trainer=auto takes what there is, trainer=cpu the CPU"
+        )
+    return "gpu" if there and asked != "cpu" else "cpu"
 
 
 def _precision(precision: str, accelerator: str) -> str:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from steel_defects.arguments import TYPED, prepare, quote, read_lists, read_paths, rename
+from steel_defects.arguments import TYPED, prepare, quote, read_lists, read_paths, refuse_unknown, rename
 
 PATHS = [
     "strips",
@@ -96,3 +96,32 @@ def test_predict_takes_its_model_by_that_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["predict", "model=2026_01.ckpt", "input=a b"])
     prepare("predict")
     assert sys.argv[1:] == ["checkpoint='2026_01.ckpt'", "input='a b'"]
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "said"),
+    [
+        ("train", ["+epochs=3"], "+epochs: there is no setting epochs; there is recipe.epochs"),
+        ("train", ["+recipe.epoch=3"], "+recipe.epoch: there is no setting recipe.epoch; there is recipe.epochs"),
+        ("train", ["++foo=1", "seed=2", "+bar=1"], "+foo: there is no setting foo\n+bar: there is no setting bar"),
+        ("predict", ["+ouput=x"], "+ouput: there is no setting ouput; there is output"),
+    ],
+)
+def test_keys_that_nobody_would_read_are_refused(monkeypatch, capsys, command, typed, said):
+    monkeypatch.setattr(sys, "argv", ["command", *typed])
+    with pytest.raises(SystemExit) as ended:
+        refuse_unknown(command)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"Error {said}\n"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("+data.synthetic.size=[64,400]", "+hydra.launcher.ray.remote.num_gpus=1", "+experiment=demo"),
+        *("++recipe.lr=0.1", "+recipe.augment.weights.horizontal_flip=1", "seed=3"),
+    ],
+)
+def test_keys_that_may_be_added(monkeypatch, word):
+    monkeypatch.setattr(sys, "argv", ["command", word])
+    refuse_unknown("train")

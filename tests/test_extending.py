@@ -213,7 +213,8 @@ def test_own_recipe_changes_what_it_names(steps):
     strong = yaml.safe_load((Path(CONF_DIR) / "recipe/strong.yaml").read_text())
     own = yaml.safe_load(FILES["my_conf/recipe/gentle.yaml"])
     assert (recipe["name"], recipe["lr"], recipe["loss"]) == (own["name"], own["lr"], own["loss"])
-    assert recipe["augment"]["also"] == strong["augment"]["also"] | own["augment"]["also"]
+    paper = yaml.safe_load((Path(CONF_DIR) / "recipe/paper.yaml").read_text())["augment"]["also"]
+    assert recipe["augment"]["also"] == paper | strong["augment"]["also"] | own["augment"]["also"]
     assert (recipe["optimizer"], recipe["schedule"]) == (strong["optimizer"], strong["schedule"])
 
 

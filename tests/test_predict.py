@@ -160,6 +160,13 @@ def test_decision(folder, opened, asked, areas, caplog):
     assert expected in caplog.text
 
 
+def test_results_do_not_go_among_the_images(folder, opened):
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UserError, match="is the folder of the images themselves"):
+        run(folder, output=folder / "in")
+    assert sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize("asked", ["missing.json", "0.5"])
 def test_decision_that_is_not_there(folder, opened, asked):
     with pytest.raises(UserError, match=asked):

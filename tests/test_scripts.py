@@ -198,4 +198,7 @@ def test_tab_knows_names_as_they_are_typed(tab):
 
 def test_tab_finds_files(tab):
     assert tab("steel-evaluate checkpoint=./ta") == ["checkpoint=./tab.sh"]
+    assert tab("steel-evaluate checkpoint=ta") == ["checkpoint=tab.sh"]
+    assert tab(f"steel-train resume={CONF}/reci") == [f"resume={CONF}/recipe/"]
+    assert tab("steel-report runs=nowhere/") == []
     assert tab("steel-predict model=./ta") == ["model=./tab.sh"]

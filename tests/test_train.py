@@ -178,7 +178,7 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
         (["recipe.schedule=step"], "recipe.schedule=step: one of polynomial"),
         (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
-        (["trainer.accelerator=gpu"], "trainer: "),
+        (["trainer.accelerator=gpu"], "PyTorch sees no GPU here. trainer=auto"),
     ],
 )
 def test_mistakes_have_one_clear_error(settings, tmp_path, overrides, message):

@@ -165,8 +165,15 @@ def survey(
     paths = {image_id: path for image_id, path in list_images(root / image_dir).items() if image_id not in exclude}
     if (root / image_dir).is_dir():
         faults += _missing_images(annotations, paths, csv, image_dir)
+    seen = dict(look_at_all(paths, workers, progress, measure))
+    sizes = {None if isinstance(look, ImageError) else look.size for look in seen.values()}
+    if len(seen) > 1 and len(sizes) == 1 and _wrong_size(*sizes, image_size):
+        # Then it is the setting that is wrong, and what the images hold can be told all the same.
+        wrong = _wrong_size(*sizes, image_size, files=False)
+        faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {wrong}"))
+        image_size = None
     looks: dict[str, Look] = {}
-    for image_id, look in look_at_all(paths, workers, progress, measure):
+    for image_id, look in seen.items():
         wrong = str(look) if isinstance(look, ImageError) else _wrong_size(look.size, image_size)
         if wrong:
             faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
@@ -264,7 +271,8 @@ def load_catalog(
     skippable = [fault for fault in found.faults if fault.image is not None]
     stopping = found.faults if on_bad == "stop" else [fault for fault in found.faults if fault.image is None]
     if stopping:
-        raise DataFaults(stopping, _way_out(len(skippable)) if on_bad == "stop" else _way_out(0))
+        # Not offered where nothing would be left.
+        raise DataFaults(stopping, _way_out(len(skippable) if on_bad == "stop" and found.looks else 0))
     if not found.looks:
         raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
 
@@ -292,13 +300,14 @@ def _missing_images(annotations: Annotations, paths: dict[str, Path], csv: str, 
         yield Fault(csv, message + rows, lines[0], image=image_id)
 
 
-def _wrong_size(size: tuple[int, int], expected: Sequence[int] | None) -> str:
-    if expected is None or size == tuple(expected):
+def _wrong_size(size: tuple[int, int] | None, expected: Sequence[int] | None, files: bool = True) -> str:
+    """What to say of a size: "" where it is as expected, or not known. `files`: whether one of them may be at fault."""
+    if size is None or expected is None or size == tuple(expected):
         return ""
-    return (
-        f"is {size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size); "
-        "mend the file, or set data.image_size=null to accept any size"
-    )
+    found = f"{size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size)"
+    if files:
+        return f"is {found}; mend the file, or set data.image_size=null to accept any size"
+    return f"{found}; set data.image_size=[{size[0]},{size[1]}], or null for any size, or choose another data="
 
 
 def data_hash(samples: Sequence[Sample], digests: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ nothing about real steel.
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from tqdm import tqdm
 from steel_defects.data.rle import encode
 from steel_defects.data.synthetic_strip import MIN_SIDE, draw_strip
 from steel_defects.errors import UserError
-
-log = logging.getLogger(__name__)
 
 VERSION = 2  # raise when the same seed draws other pictures
 MANIFEST = "synthetic.json"
@@ -70,24 +67,20 @@ def _quotas(pairs: int) -> dict[int, int]:
     return counts
 
 
-def write_synthetic(
-    root: Path, num_images: int, seed: int = 0, size: tuple[int, int] = (256, 1600), replace: bool = True
-) -> None:
+def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int, int] = (256, 1600)) -> None:
     """Write a data set of drawn strips: `train_images/<id>.jpg` (grey), `train.csv` and the manifest `synthetic.json`.
 
-    A finished set with the same settings is left alone, one with other settings is replaced. A set is drawn in a
-    temporary folder beside `root` and moved in whole, so that a broken run leaves no half set behind.
+    A finished set with the same settings is left alone, one with other settings refused: a run may be at work on it.
+    It is drawn in a temporary folder beside `root` and moved in whole, so that a broken run leaves no half set behind.
 
     Args:
         root: folder of the data set.
         num_images: about half of them clean; see `allocate`.
         seed: not negative.
         size: (height, width) in pixels, each at least 64.
-        replace: whether one with other settings may be; others may be at work on it.
 
     Raises:
-        UserError: where a setting is out of range or `root` holds anything else than a synthetic set, or one that is
-            not to be replaced.
+        UserError: where a setting is out of range or `root` holds anything else.
     """
     if num_images < 1 or seed < 0 or min(size) < MIN_SIDE:
         raise UserError(
@@ -98,14 +91,6 @@ def write_synthetic(
     manifest = {"num_images": num_images, "seed": seed, "size": list(size), "version": VERSION}
     if _finished(root, manifest):
         return
-    if (root / MANIFEST).exists():
-        found = json.loads((root / MANIFEST).read_text())
-        if not replace:
-            raise UserError(
-                f"{root} holds other strips by now: drawn with {_told(found)}, not with {_told(manifest)}. "
-                "data.root=<another folder> draws these there"
-            )
-        log.warning("%s holds strips drawn with %s: drawn anew with %s", root, _told(found), _told(manifest))
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
         fresh = Path(scratch) / "fresh"
@@ -113,7 +98,7 @@ def write_synthetic(
         if _finished(root, manifest):  # another process was faster
             return
         if root.exists():
-            root.rename(Path(scratch) / "old")
+            root.rmdir()  # it is empty
         fresh.rename(root)
 
 
@@ -128,7 +113,12 @@ def _finished(root: Path, manifest: dict) -> bool:
     try:
         found = json.loads((root / MANIFEST).read_text())
         if found.keys() == manifest.keys():
-            return found == manifest
+            if found == manifest:
+                return True
+            raise UserError(
+                f"{root} holds other strips: drawn with {_told(found)}, not with {_told(manifest)}. "
+                "data.root=<another folder> draws these there; or delete the folder, if no run needs it"
+            )
     except (OSError, ValueError, AttributeError):
         pass
     raise UserError(

@@ -14,7 +14,6 @@ from steel_defects.arguments import plain
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.split import PARTS
-from steel_defects.data.synthetic import write_synthetic
 from steel_defects.errors import DataFaults, UserError
 from steel_defects.inference.card import ModelCard
 from steel_defects.runs import RunFolder
@@ -114,8 +113,7 @@ def load_run_data(
     split = dict(settings.get("split") or {})
     file = str(split.get("file") or (run.split if run else "")) or None
     data = StripDataModule(**settings | {"split": split | {"file": file if divided else None}})
-    if data.synthetic is not None:  # drawn where it is missing; others may be at work on what is there
-        write_synthetic(data.root, **data.synthetic, replace=False)
+    data.prepare_data()
     try:
         data.setup("predict")
     except DataFaults as error:
@@ -170,7 +168,7 @@ def part_samples(data: StripDataModule, part: str, models: Sequence[Path], card:
         trained = _trained_on(run.split)
         seen = sum(sample.image_id in trained for sample in samples)
         if seen and part in ("train", "all"):
-            log.warning("%d of these %d images are such that %s was trained on", seen, len(samples), model)
+            log.warning("%s was trained on %d of these %d images: no score to go by", model, seen, len(samples))
         elif seen:
             raise UserError(
                 f"{model} was trained on {seen} of the {len(samples)} images of part={part} (by {run.split}): a score "

@@ -13,6 +13,14 @@ from steel_defects.packages import missing_for_training
 SUFFIXES = {".ckpt": "PyTorch", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
 
 
+def _missing(path: Path) -> str:
+    """What to say of a path that is no file."""
+    if not path.is_dir():
+        return f"no model file {path}"
+    found = [p for p in (path / "best.ckpt", path / "checkpoints" / "best.ckpt") if p.is_file()]
+    return f"{path} is a folder" + (f"; its checkpoint is {found[0]}" if found else ", and holds no best.ckpt")
+
+
 def open_engine(
     model: str | Path | Sequence[str | Path],
     *,
@@ -38,9 +46,9 @@ def open_engine(
     paths = [Path(m).expanduser() for m in ([model] if isinstance(model, str | Path) else model)]
     if not paths:
         raise UserError("no model given")
-    missing = [str(path) for path in paths if not path.is_file()]
+    missing = [_missing(path) for path in paths if not path.is_file()]
     if missing:
-        raise UserError(f"no model file {', '.join(missing)}")
+        raise UserError("\n".join(missing))
     kinds = {path.suffix.lower() for path in paths}
     if not kinds <= SUFFIXES.keys():
         raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")

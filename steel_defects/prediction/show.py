@@ -53,7 +53,7 @@ def show(summary: Summary) -> None:
         table.add_row(name, *values)
     wide_console().print(table)
     log.info("%s, %d of them clean, %d not readable", plural(totals.images, "image"), totals.clean, totals.bad)
-    if summary.predicted:
+    if summary.predicted > totals.bad:  # those that cannot be read take no time
         speed = f"{summary.images_per_second:.1f} images/s"
         log.info("%d predicted in %.1f s: %s", summary.predicted, summary.seconds, speed)
     if totals.bad:

@@ -222,8 +222,18 @@ def test_broken_images_stop_or_are_skipped(own):
 
 def test_images_of_another_size(strips):
     assert len(parts_of(ready(strips, image_size=[64, 400]))) == 40
-    with pytest.raises(DataFaults, match=r"is 64x400, the data set says 256x1600 \(data\.image_size\)"):
-        ready(strips, image_size=[256, 1600])
+    with pytest.raises(DataFaults) as caught:
+        ready(strips, image_size=[256, 1600], on_bad="skip")
+    (fault,) = caught.value.faults
+    assert "all 40 images are 64x400, the data set says 256x1600 (data.image_size)" in str(fault)
+    assert "data.image_size=[64,400]" in str(fault)
+    assert "on_bad" not in str(caught.value), "nothing would be left"
+
+
+def test_one_image_of_another_size(own):
+    (own / "train_images" / "odd.png").write_bytes(cv2.imencode(".png", np.zeros((64, 300), np.uint8))[1].tobytes())
+    with pytest.raises(DataFaults, match=r"odd\.png: is 64x300, the data set says 64x400 .*\n.*data\.on_bad=skip"):
+        ready(own, image_size=[64, 400])
 
 
 @pytest.mark.parametrize("batch_size", [0, 1, 33])

@@ -82,7 +82,7 @@ def test_strips_that_were_drawn_anew_are_left_alone(run, tmp_path):
     root = tmp_path / "strips"
     write_synthetic(root, num_images=10, size=(64, 400))
     before = {path.name for path in (root / "train_images").iterdir()}
-    with pytest.raises(UserError, match="holds other strips by now: drawn with num_images=10"):
+    with pytest.raises(UserError, match="holds other strips: drawn with num_images=10"):
         load_run_data([run.best], CARD, changes={"root": str(root)})
     assert {path.name for path in (root / "train_images").iterdir()} == before
     elsewhere = load_run_data([run.best], CARD, changes={"root": str(tmp_path / "elsewhere")})

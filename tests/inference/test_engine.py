@@ -329,8 +329,13 @@ def test_files_that_are_missing_or_of_no_known_kind(exported, tmp_path):
     there.touch()
     refuse("no model given", [])
     refuse(f"no model file {tmp_path}/none.onnx$", tmp_path / "none.onnx")
-    refuse(f"no model file {tmp_path}/x.ckpt, {tmp_path}/y.ckpt$", [tmp_path / "x.ckpt", there, tmp_path / "y.ckpt"])
-    refuse(f"no model file {tmp_path}$", tmp_path)
+    both = f"no model file {tmp_path}/x.ckpt\nno model file {tmp_path}/y.ckpt$"
+    refuse(both, [tmp_path / "x.ckpt", there, tmp_path / "y.ckpt"])
+    refuse(f"{tmp_path} is a folder, and holds no best.ckpt$", tmp_path)
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
+    for folder in ("run", "run/checkpoints"):
+        refuse(f"{folder} is a folder; its checkpoint is {tmp_path}/run/checkpoints/best.ckpt$", tmp_path / folder)
     refuse(r"a.pth: a model file ends in .ckpt, .onnx, .xml", there)
     refuse("several models can be averaged as checkpoints only", [files.onnx, files.onnx])
     refuse("several models can be averaged as checkpoints only", [files.checkpoint, files.xml])

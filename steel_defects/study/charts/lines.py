@@ -47,10 +47,12 @@ def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart:
         kinds = [Line2D([], [], color=INK, label=_LOSSES[column][0], **_LOSSES[column][1]) for column in losses]
         axes.legend(handles=kinds, fontsize=SMALL)
         axes.set(title="Loss", xlabel="epoch", ylim=(0, None))
+    longest = max(run["epoch"].max() for runs in kept.values() for run in runs) + 1
     right.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
     for axes in (*left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, longest + 0.5)
     handles = {name: Line2D([], [], **styles[name].marked) for name in kept}
     if any(len(runs) > 1 for runs in kept.values()):
         handles["a single run"] = Line2D([], [], color=INK, **_SINGLE)

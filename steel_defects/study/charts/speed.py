@@ -78,7 +78,7 @@ def _set_limits(axes: Axes, points: Sequence[tuple[str, float, float, float | No
     low = min(miou - (std or 0) for _, _, miou, std in points)
     high = max(miou + (std or 0) for _, _, miou, std in points)
     room = max(0.05, 0.15 * (high - low))
-    axes.set_ylim(max(low - room, -0.03), min(high + room, 1.03))
+    axes.set_ylim(max(low - room, 0), min(high + room, 1.03))
 
 
 def _write_names(
