@@ -63,6 +63,8 @@ def read_sample(path: Path, num_classes: int) -> Sample:
         DataFaults: everything wrong with the file, by row.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UserError(f"submission={path}: there is no such file; it takes Kaggle's sample_submission.csv")
     way_out = f"Take {path.name} as it comes with the images from Kaggle; this one is {path}"
     try:
         # Class 0 is no defect; it stands where the sample names no class.

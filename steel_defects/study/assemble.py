@@ -98,7 +98,19 @@ def findings(study: Study, differences: Sequence[Difference], score: str) -> lis
     value = accuracy.number(scored[best])
     if len(ranked) == 1:
         return [f"{best} has a {score} of {value}."]
-    lines = [f"{best} has the highest {score} of {len(ranked)} systems: {value}."]
+    if all(scored[name].mean == scored[best].mean for name in ranked):
+        lines = [f"All {len(ranked)} systems have the same {score}: {value}."]
+    else:
+        lines = [f"{best} has the highest {score} of {len(ranked)} systems: {value}."]
+        lines += _against_best(ranked, differences)
+    if all(len(system.runs) == 1 for system in study.systems):
+        lines.append("Each system was trained once: another seed may change the order.")
+    return lines
+
+
+def _against_best(ranked: Sequence[str], differences: Sequence[Difference]) -> list[str]:
+    """How the first of the systems fares against each of the others."""
+    best, lines = ranked[0], []
     # Signed so that a positive difference speaks for the best.
     gains = {
         one.second if one.first == best else one.first: (one.mean if one.first == best else -one.mean, one.shown)
@@ -118,8 +130,6 @@ def findings(study: Study, differences: Sequence[Difference], score: str) -> lis
             lines.append(f"{words} {', '.join(names)}.")
     if apart := [name for name in ranked[1:] if name not in gains]:
         lines.append(f"Not compared image by image with it: {', '.join(apart)}.")
-    if all(len(system.runs) == 1 for system in study.systems):
-        lines.append("Each system was trained once: another seed may change the order.")
     return lines
 
 

@@ -176,7 +176,7 @@ def test_fault_of_the_sample(sample_of, content, words):
 
 
 def test_missing_sample(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"there is no such file; it takes Kaggle.s sample_submission\.csv"):
         read_sample(tmp_path / "sample_submission.csv", 4)
 
 

@@ -32,6 +32,13 @@ def test_each_pair_with_the_best_is_told_by_its_sign(make_system):
     ]
 
 
+def test_nobody_is_best_where_all_are_level(make_system):
+    study = study_of(make_system, one=0.5, other=0.5)
+    assert findings(study, [Difference("one", "other", 0.0, -0.1, 0.1, 90)], "miou") == [
+        "All 2 systems have the same miou: 0.500 ± 0.000."
+    ]
+
+
 def test_a_single_training_is_named_as_such(make_system):
     study = Study([make_system("a", seeds=[0]), make_system("b", seeds=[0])])
     assert findings(study, [], "miou")[-1] == "Each system was trained once: another seed may change the order."
