@@ -179,7 +179,7 @@ def test_images_trained_on_are_said(run, score, caplog):
     counts = run.read_summary()["data"]["images"]
     assert summary["data"]["images"] == sum(counts.values())
     assert summary["data"]["split_hash"] is None
-    assert f"{counts['train']} of these {sum(counts.values())} images are such" in caplog.text
+    assert f"{counts['train']} of these {sum(counts.values())} images: no score to go by" in caplog.text
 
 
 def test_figures_of_clean_images(run, score, tiny_root, tmp_path):
