@@ -32,7 +32,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     for axes in (losses, ious):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, max(len(epochs), 1) + 0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend()
     figure.savefig(path, dpi=120)
 

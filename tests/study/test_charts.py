@@ -103,6 +103,16 @@ def test_curves_draw_each_run_and_the_mean_over_the_runs_that_got_so_far():
     assert colour == charts.style(2).colour, "a system keeps its style where another is left out"
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_epochs_are_counted_in_whole_numbers(epochs):
+    runs = [history([0.1] * epochs, val_loss=[1.0] * epochs)]
+    for axes in charts.curves({"a": runs}).figure.axes:
+        assert axes.get_xlim() == (0.5, epochs + 0.5)
+        ticks = [tick for tick in axes.get_xticks() if 0.5 <= tick <= epochs + 0.5]
+        assert ticks
+        assert all(tick == int(tick) for tick in ticks)
+
+
 def test_curves_without_losses_have_no_axes_for_them():
     chart = charts.curves({"a": [history([0.1, 0.34], val_loss=[np.nan, np.nan])]})
     (axes,) = chart.figure.axes

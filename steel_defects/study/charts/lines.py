@@ -51,7 +51,7 @@ def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart:
     right.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
     for axes in (*left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_xlim(0.5, longest + 0.5)
     handles = {name: Line2D([], [], **styles[name].marked) for name in kept}
     if any(len(runs) > 1 for runs in kept.values()):
