@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from steel_defects import CONF_DIR
+from steel_defects import CONF_DIR, __version__
 from steel_defects.console import stop
 from steel_defects.errors import UserError
 from steel_defects.manual.text import leaves, own_groups, register
@@ -69,6 +69,9 @@ _PLAIN = re.compile(
 
 def prepare(command: str) -> None:
     """Make Hydra read what was typed for a command, and have it answer `--help` with the command's manual."""
+    if "--version" in sys.argv[1:]:  # Hydra would tell its own
+        print(f"steel_defects {__version__}")
+        sys.exit()
     typed = TYPED[command]
     for name, key in typed.names.items():
         rename(name, key)

@@ -35,6 +35,8 @@ _MAY_CHANGE = (
 
 def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
     """The composed configuration as plain values, checked for what cannot go together."""
+    if cfg.resume == "":
+        raise UserError("resume= names no run folder")
     if cfg.resume:
         if sweep:
             raise UserError("resume goes on with one run; start it without --multirun")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -113,6 +114,14 @@ def test_keys_that_nobody_would_read_are_refused(monkeypatch, capsys, command, t
         refuse_unknown(command)
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"Error {said}\n"
+
+
+def test_the_version_is_this_project_s(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["command", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        prepare("train")
+    assert not ended.value.code
+    assert capsys.readouterr().out == f"steel_defects {metadata.version('steel-defects')}\n"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.errors import UserError
 from steel_defects.runs import RunFolder
-from steel_defects.settings import resumed_settings
+from steel_defects.settings import read_settings, resumed_settings
 
 
 @pytest.fixture
@@ -31,6 +31,13 @@ def resume(tmp_path):
             return resumed_settings(compose("train", [f"resume={tmp_path}", *overrides]), overrides)
 
     return go_on
+
+
+def test_a_resume_of_nothing_is_no_new_run():
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        cfg = compose("train", ["resume="])
+    with pytest.raises(UserError, match="resume= names no run folder"):
+        read_settings(cfg, ["resume="], sweep=False)
 
 
 OWN = ["logger=wandb", "logger.project=plant", "logger.entity=team", "logger.mode=offline", "logger.log_model=true"]
