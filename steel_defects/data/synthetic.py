@@ -95,11 +95,13 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
     with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
         fresh = Path(scratch) / "fresh"
         _write(fresh, manifest)
-        if _finished(root, manifest):  # another process was faster
-            return
-        if root.exists():
-            root.rmdir()  # it is empty
-        fresh.rename(root)
+        try:
+            if root.exists():
+                root.rmdir()  # an empty one
+            fresh.rename(root)
+        except OSError:
+            if not _finished(root, manifest):  # or another process was faster
+                raise
 
 
 def _told(manifest: dict) -> str:

@@ -218,6 +218,21 @@ def test_somebody_elses_folder_is_refused_and_kept(tmp_path, name):
     assert files(root) == {name: b'{"hello": 1}'}
 
 
+def test_of_two_processes_the_faster_one_draws(tmp_path, monkeypatch):
+    root = tmp_path / "set"
+    real = synthetic._write
+
+    def slow(folder, manifest):
+        real(folder, manifest)
+        if not root.exists():  # meanwhile the other one
+            real(root, manifest)
+
+    monkeypatch.setattr(synthetic, "_write", slow)
+    write_synthetic(root, 2, size=SIZE)
+    assert len(list((root / "train_images").iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_an_empty_folder_is_filled(tmp_path):
     write_synthetic(tmp_path, 2, size=SIZE)
     assert (tmp_path / "train.csv").is_file()
