@@ -27,6 +27,7 @@ from rich.console import Console
 
 from steel_defects import CONF_DIR
 from steel_defects.arguments import plain, prepare, start
+from steel_defects.competition.advice import way_on
 from steel_defects.competition.client import PARTIAL, archive_path, fetch
 from steel_defects.competition.contents import Contents, look
 from steel_defects.competition.settings import check
@@ -47,8 +48,7 @@ def main(cfg: DictConfig) -> None:
     except UserError as error:
         stop(error)
     except KeyboardInterrupt:
-        same = "the same command without force=true" if cfg.force is True else "the same command"
-        log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", same)
+        log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", way_on(cfg.force is True))
         sys.exit(130)
 
 

@@ -95,11 +95,11 @@ def completions(command: str, line: str) -> set[str]:
     if last.startswith("-"):
         return set(_FLAGS)
     own = _config_dir(words)
-    group = last.partition("=")[0]
-    if "=" in last and group in groups:
-        return {f"{group}={choice}" for choice in _choices(group, own)}
-    if "=" in last and _renamed(last, names).partition("=")[0] in (*TYPED[command].paths, *TYPED[command].path_lists):
-        return {f"{group}={path}" for path in _paths(last.partition("=")[2])}
+    key, sign, value = last.partition("=")
+    if sign and key in groups:
+        return {f"{key}={choice}" for choice in _choices(key, own)}
+    if sign and names.get(key, key) in (*TYPED[command].paths, *TYPED[command].path_lists):
+        return {f"{key}={path}" for path in _paths(value)}
     # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
     chosen = [word for word in words if word.partition("=")[0] in groups]
     chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]

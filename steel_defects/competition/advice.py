@@ -56,7 +56,12 @@ def rules(competition: str, said: str) -> str:
     )
 
 
-def kept(target: Path, force: bool = False) -> str:
+def way_on(force: bool) -> str:
+    """The command that goes on with what was broken off; force=true would begin it anew."""
+    return "the same command without force=true" if force else "the same command"
+
+
+def kept(target: Path, force: bool) -> str:
     """What becomes of a download that was broken off.
 
     Args:
@@ -65,8 +70,7 @@ def kept(target: Path, force: bool = False) -> str:
     """
     size = target.stat().st_size if target.is_file() else 0
     if size:
-        same = "the same command without force=true" if force else "the same command"
-        return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): {same} goes on."
+        return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): {way_on(force)} goes on."
     return "Nothing was downloaded yet: the same command tries again."
 
 
