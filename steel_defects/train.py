@@ -44,7 +44,7 @@ from steel_defects.locks import Taken, one_gpu, sole
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.models.losses import get_loss
-from steel_defects.models.module import LossNotFinite, SegmentationModule
+from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.results import draw_figures, found, predicted_codes, summarise, write_per_image, write_predictions
 from steel_defects.runs import RunFolder, write_faults
@@ -158,6 +158,8 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     write_data_record(run, data)
 
     resume = run.last if run.last.is_file() else None
+    if resume is not None:
+        check_checkpoint(resume)
     encoder = settings["encoder"]
     net = settings["model"] | {"encoder_name": encoder["name"], "mean": encoder["mean"], "std": encoder["std"]}
     module = SegmentationModule(net, data.classes, data.size, recipe, settings["seed"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -112,6 +115,34 @@ def command(tiny_root):
             return process
         output, _ = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    return run
+
+
+class Done(NamedTuple):
+    """What came of a command: its exit code and all that it printed."""
+
+    code: int
+    output: str
+
+
+@pytest.fixture
+def steel(monkeypatch, capfd):
+    """Run `python -m steel_defects.<command>` in this process, which has its libraries loaded already."""
+
+    def run(command: str, *words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
+        handlers, level = logging.root.handlers[:], logging.root.level  # Hydra sets up its own
+        capfd.readouterr()
+        try:
+            runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        finally:
+            logging.root.handlers[:], logging.root.level = handlers, level
+        printed = capfd.readouterr()
+        return Done(code, printed.out + printed.err)
 
     return run
 

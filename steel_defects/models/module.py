@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,21 @@ from steel_defects.errors import UserError
 from steel_defects.metrics import ImageConfusions, scores
 from steel_defects.models.deeplab import build_net, scale_logits
 from steel_defects.models.losses import Loss, get_loss
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a file that training could not go on from, before it begins to.
+
+    Raises:
+        UserError: where it is broken, or holds more than plain values and tensors.
+    """
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # the reader raises a dozen types for a file that is not its own
+        raise UserError(
+            f"{path} cannot be read as a checkpoint: it is broken, or holds more than numbers and texts. "
+            "Put a sound copy in its place; or start the run anew, without resume="
+        ) from error
 
 
 class LossNotFinite(UserError):
