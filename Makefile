@@ -3,20 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
 # threads, ended in a crash. Two run at a time, with one thread each; those that take longest begin.
-ENDS := tests/test_readme.py tests/test_benchmark.py tests/test_report.py
-RUNS := tests/test_train.py tests/test_sweep.py
-PAGES := tests/test_make_study.py tests/test_extending.py
-LABELS := tests/test_explore.py tests/test_audit.py
-PARTS := $(addprefix test-,ends runs others labels study inference data)
-test-runs: TESTS = $(RUNS)
+PARTS := $(addprefix test-,ends runs others report inference data)
 # Apart, for they take minutes: the pages followed to the letter, and the study from download to report.
-test-pages: TESTS = $(PAGES)
-test-ends: TESTS = $(ENDS)
-test-inference: TESTS = tests/inference
-test-study: TESTS = tests/study tests/page
-test-labels: TESTS = tests/exploration tests/auditing $(LABELS)
-test-others: TESTS = tests/models tests/prediction tests/dashboards tests/loggers $(filter-out $(ENDS) $(RUNS) $(PAGES) $(LABELS),$(wildcard tests/test_*.py))
-test-data: TESTS = tests/data tests/evaluation steel_defects
+SLOW := tests/pages/test_make_study.py tests/pages/test_extending.py
+test-pages: TESTS = $(SLOW)
+test-ends: TESTS = tests/pages tests/benchmark $(addprefix --ignore=,$(SLOW))
+test-runs: TESTS = tests/train tests/test_checkpoint_safety.py tests/test_earlier_versions.py
+test-others: TESTS = tests/models tests/predict tests/dashboard tests/loggers tests/cli tests/core tests/download tests/test_package.py
+test-report: TESTS = tests/report tests/page tests/explore tests/audit
+test-inference: TESTS = tests/inference tests/export
+test-data: TESTS = tests/data tests/evaluate steel_defects
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench study $(PARTS) test-pages

@@ -42,9 +42,11 @@ def test_wheel_has_a_script_for_each_command(wheel, tmp_path):
     table = configparser.ConfigParser()
     table.read(next(tmp_path.glob("*.dist-info")) / "entry_points.txt")
     commands = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
-    assert dict(table["console_scripts"]) == {f"steel-{name}": f"steel_defects.scripts:{name}" for name in commands}
+    assert dict(table["console_scripts"]) == {f"steel-{name}": f"steel_defects.cli.scripts:{name}" for name in commands}
     for name in sorted(commands):
-        call = f"import sys; from steel_defects.scripts import {name}; sys.argv = ['steel-{name}', '--help']; {name}()"
+        call = (
+            f"import sys; from steel_defects.cli.scripts import {name}; sys.argv = ['steel-{name}', '--help']; {name}()"
+        )
         result = subprocess.run(
             [sys.executable, "-c", call],
             cwd=tmp_path.parent,
@@ -111,3 +113,41 @@ def test_make_test_runs_every_test_file():
     for path in (ROOT / "tests").rglob("test_*.py"):
         name = path.relative_to(ROOT)
         assert {str(name), str(name.parent)} & words, f"{name} is in no part of the Makefile"
+
+
+# What a PC without PyTorch lacks.
+HEAVY = ("torch", "pytorch_lightning", "albumentations", "torchmetrics", "segmentation_models_pytorch", "timm")
+BLOCK = f"""
+import runpy, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+runpy.run_module(f"steel_defects.{{sys.argv.pop(1)}}", run_name="__main__", alter_sys=True)
+"""
+RUN = ROOT / "tests" / "fixtures" / "v0.1.0" / "run"
+LIGHT = {
+    "explore": ["data.root={root}", "data.image_size=[64,400]", "sheet=0"],
+    "report": [f"runs={RUN}"],
+    "download": ["data.root={root}", "expect=null"],
+    "dashboard": ["dry_run=true"],
+    "predict": [f"model={next((RUN / 'export').glob('*.onnx'))}", "input={root}/train_images"],
+}
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_commands_that_need_no_net_run_without_its_libraries(command, tmp_path, tiny_root):
+    for words in (["--help"], [word.format(root=tiny_root) for word in LIGHT[command]]):
+        words = [sys.executable, "-c", BLOCK, command, *words]
+        result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_blocked_library_is_missed():
+    words = [sys.executable, "-c", BLOCK, "train", "data=synthetic"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "torch" in result.stderr

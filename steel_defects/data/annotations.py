@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steel_defects.core.errors import Fault
 from steel_defects.data import rle as rle_code
 from steel_defects.data.label_table import Layout, TableError, read_table
-from steel_defects.errors import Fault
 
 LAYOUTS: dict[Layout, str] = {
     "defect_rows": "ImageId,ClassId,EncodedPixels (a row for each defect class of an image)",

@@ -19,8 +19,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from steel_defects.data.images import resize_grey
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.data.images import resize
 
 # Reflection keeps the corners of a turned strip steel, with labels that go with it; black corners would look like the
 # strip's edge.
@@ -51,14 +51,6 @@ def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.
     """
     counts = np.bincount([c - 1 for classes in class_sets for c in classes], minlength=num_classes)
     return counts / max(counts.sum(), 1)
-
-
-def resize(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Bring image and mask, uint8 [H, W], to `size` (height, width); the mask keeps its class indices."""
-    if mask.shape != size:
-        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    image = resize_grey(image, size)
-    return image, mask
 
 
 @dataclass

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.data.annotations import Annotations, read_annotations
 from steel_defects.data.exclude import read_excluded
 from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all, read_grey
 from steel_defects.data.labels import label_faults, label_mask
 from steel_defects.data.rle import canonical
-from steel_defects.errors import DataFaults, Fault, UserError
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,15 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import available_cores
 from steel_defects.data.augment import Augment, class_shares
 from steel_defects.data.catalog import Catalog, Sample, load_catalog
 from steel_defects.data.dataset import EpochLoader, EpochSampler, StripDataset, collate, limit_worker_threads
+from steel_defects.data.settings import check_names, check_size, is_pair
 from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.data.twins import find_twins, group
-from steel_defects.errors import UserError
-from steel_defects.machine import available_cores
 
 
 class StripDataModule(pl.LightningDataModule):
@@ -193,21 +194,3 @@ def _start_method() -> str | None:
     if multiprocessing.get_start_method(allow_none=True) in (None, *multiprocessing.get_all_start_methods()):
         return None
     return "fork" if sys.platform == "linux" else "spawn"
-
-
-def check_size(size: Sequence[int]) -> None:
-    """Refuse a size of the net's input, `data.size`, that is none."""
-    if not is_pair(size) or any(side % 16 for side in size):
-        raise UserError(f"data.size={size}: [height, width] in pixels, multiples of 16 (the net's output stride)")
-
-
-def is_pair(size: object) -> bool:
-    """Whether it is [height, width] in pixels."""
-    return isinstance(size, Sequence) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
-
-
-def check_names(classes: Sequence[str]) -> None:
-    """Refuse names of classes, `data.classes`, that are none."""
-    names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
-    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
-        raise UserError(f"data.classes={classes}: a list with one name for each class, all different, without slashes")

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 
-from steel_defects.data.augment import Augment, resize
+from steel_defects.core.errors import UserError
+from steel_defects.data.augment import Augment
 from steel_defects.data.catalog import Sample
-from steel_defects.errors import UserError
+from steel_defects.data.images import resize
 
 
 class StripDataset(Dataset):

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from itertools import zip_longest
 from pathlib import Path
 
+from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.data.label_table import TableError, read_lines, read_records
-from steel_defects.errors import DataFaults, Fault, UserError
 
 VERDICTS = ("keep", "accept", "exclude")  # of a reviewer, on what an audit has found; empty: not looked at
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import available_cores
 from steel_defects.data.image_header import Depth, depth_of, is_whole, kind_of
-from steel_defects.errors import UserError
-from steel_defects.machine import available_cores
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 THUMBNAIL = 32  # pixels a side
@@ -171,3 +171,11 @@ def _look_at(path: Path, measure: Callable[[np.ndarray], object] | None = None) 
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     measured = measure(image) if measure else None
     return Look((image.shape[0], image.shape[1]), thumbnail, digest.hexdigest(), measured)
+
+
+def resize(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Bring image and mask, uint8 [H, W], to `size` (height, width); the mask keeps its class indices."""
+    if mask.shape != size:
+        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    image = resize_grey(image, size)
+    return image, mask

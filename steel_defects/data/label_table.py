@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from steel_defects.errors import Fault
+from steel_defects.core.errors import Fault
 
 Layout = Literal["defect_rows", "all_rows"]
 

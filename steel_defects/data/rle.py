@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\s+[0-9]{1,18})*", re.ASCII)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steel_defects.errors import DataFaults, Fault, UserError
+from steel_defects.core.errors import DataFaults, Fault, UserError
 
 PARTS = ("train", "val", "test")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.inference.decision import Decision
 
 KEY = "steel_defects"  # of the entry in ONNX metadata and in OpenVINO's runtime information

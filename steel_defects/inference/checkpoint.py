@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from steel_defects.core.errors import UserError
+from steel_defects.core.files import content_hash
+from steel_defects.core.machine import device_name
+from steel_defects.core.runs import RunFolder
 from steel_defects.data.images import resize_grey
-from steel_defects.errors import UserError
-from steel_defects.files import content_hash
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import confidences
-from steel_defects.models.deeplab import scale_logits
 from steel_defects.models.module import SegmentationModule
-from steel_defects.runs import RunFolder
-from steel_defects.trainer import device_name
+from steel_defects.models.nets import scale_logits
 
 log = logging.getLogger(__name__)
 

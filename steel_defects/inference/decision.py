@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steel_defects.errors import UserError
-from steel_defects.inference.components import erase_small
+from steel_defects.core.errors import UserError
+from steel_defects.data.components import erase_small
 
 ARGMAX_THRESHOLD = 0.5
 CONNECTIVITY = 8  # pixels that touch at a corner belong together

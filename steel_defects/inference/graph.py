@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from steel_defects.models.deeplab import SegmentationNet, scale_logits
+from steel_defects.models.nets import SegmentationNet, scale_logits
 
 
 class AreaResize(nn.Module):

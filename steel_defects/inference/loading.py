@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import available_cores
+from steel_defects.core.packages import missing_packages
 from steel_defects.inference.engine import Engine
-from steel_defects.machine import available_cores
-from steel_defects.packages import missing_for_training
 
 SUFFIXES = {".ckpt": "PyTorch", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
 
@@ -54,7 +54,7 @@ def open_engine(
         raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")
     threads = threads or available_cores()
     if kinds == {".ckpt"}:
-        if missing := missing_for_training():
+        if missing := missing_packages("train"):
             raise UserError(
                 f"a checkpoint needs {', '.join(missing)}, not installed here: "
                 'pip install "steel-defects[train]", or export the checkpoint where they are'

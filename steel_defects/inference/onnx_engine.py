@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import cpu_name
+from steel_defects.core.packages import package
 from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.decision import Maps, maps_of
 from steel_defects.inference.engine import Engine
-from steel_defects.machine import cpu_name
-from steel_defects.packages import package
 
 
 class OnnxEngine(Engine):

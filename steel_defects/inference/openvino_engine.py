@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import cpu_name
+from steel_defects.core.packages import package
 from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.decision import Maps, maps_of
 from steel_defects.inference.engine import Engine
-from steel_defects.machine import cpu_name
-from steel_defects.packages import package
 
 # What the parts that are not int8 compute in.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8-bf16": "bf16"}

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 
+from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import label_mask
 from steel_defects.loggers.steady import Steady
-from steel_defects.runs import RunFolder, write_json
 
 TAG_LENGTH = 64  # characters that W&B takes
 

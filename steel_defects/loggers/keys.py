@@ -1,6 +1,6 @@
 """What runs log to W&B and under which keys; the dashboard names no other.
 
-Keys of scores are those of `metrics.scores`, so that a score added there can be shown without being named here.
+Keys of scores are those of `scores.scores`, so that a score added there can be shown without being named here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from steel_defects.manual.text import docstring
-from steel_defects.metrics import scores
+from steel_defects.models import scores as definition
 
 EPOCH = "epoch"  # x axis of all curves
 CURVES = ("train/loss", "train/lr", "train/it_per_s", "train/seconds", "val/loss")
@@ -46,9 +45,9 @@ MACHINE = ("system/gpu.0.gpu", "system/gpu.0.memoryAllocated", "system/cpu", "sy
 
 
 def score_keys(classes: Sequence[str]) -> list[str]:
-    """Keys of all scores of a set of images, as `metrics.scores` has them."""
+    """Keys of all scores of a set of images, as `scores.scores` has them."""
     side = len(classes) + 1
-    return list(scores(np.zeros((1, side, side), int), classes))
+    return list(definition.scores(np.zeros((1, side, side), int), classes))
 
 
 def history_keys(classes: Sequence[str]) -> list[str]:
@@ -68,6 +67,6 @@ def chart_table(chart: str) -> str:
 
 
 def definitions() -> str:
-    """The table of all scores and their meaning, in Markdown: the one that metrics.py opens with."""
-    lines = docstring("steel_defects.metrics").splitlines()
+    """The table of all scores and their meaning, in Markdown: the one that models/scores.py opens with."""
+    lines = (definition.__doc__ or "").splitlines()
     return "\n".join(line for line in lines if line.startswith("|"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from filelock import FileLock
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.loggers.base import Results, RunLogger, Start
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytorch_lightning as pl
 import torch
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.packages import package
 from steel_defects.loggers.base import TAG_LENGTH, Results, RunLogger, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
-from steel_defects.packages import package
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.loggers import keys, wandb_page
 from steel_defects.loggers.base import Results, RunLogger, Start
 from steel_defects.loggers.steady import Steady

@@ -7,7 +7,7 @@ import difflib
 import torch
 import torch.nn.functional as F
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.models.own_loss import Loss, load_own
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from steel_defects.core.errors import UserError
 from steel_defects.data.labels import mask_codes
-from steel_defects.errors import UserError
-from steel_defects.metrics import ImageConfusions, scores
-from steel_defects.models.deeplab import build_net, scale_logits
 from steel_defects.models.losses import Loss, get_loss
+from steel_defects.models.metrics import ImageConfusions, TotalJaccard
+from steel_defects.models.nets import build_net, scale_logits
+from steel_defects.models.scores import scores
 
 
 def check_checkpoint(path: Path) -> None:
@@ -71,6 +72,7 @@ class SegmentationModule(pl.LightningModule):
         self.val_confusions = ImageConfusions(len(self.classes))
         self.test_confusions = ImageConfusions(len(self.classes))
         self.native_confusions = ImageConfusions(len(self.classes))
+        self.jaccard = TotalJaccard(len(self.classes))
 
     @functools.cached_property
     def loss(self) -> Loss:
@@ -133,9 +135,17 @@ class SegmentationModule(pl.LightningModule):
     def _log_scores(self, prefix: str, confusions: ImageConfusions) -> tuple[np.ndarray, np.ndarray]:
         images, matrices = confusions.compute()
         confusions.reset()
-        values = scores(matrices, self.classes)
+        values = scores(matrices, self.classes) | self._jaccard_of(matrices)
         self.log_dict({f"{prefix}{key}": torch.tensor(value) for key, value in values.items()})
         return images, matrices
+
+    def _jaccard_of(self, matrices: np.ndarray) -> dict[str, float]:
+        """torchmetrics' Jaccard index of each class; their mean is that of the defined ones."""
+        self.jaccard.reset()
+        self.jaccard.update(torch.from_numpy(matrices).to(self.jaccard.device))
+        return {
+            f"jaccard_{name}": value for name, value in zip(self.classes, self.jaccard.compute().tolist(), strict=True)
+        }
 
     def configure_optimizers(self) -> dict:
         recipe, parameters = self.recipe, self.net.parameters()

@@ -13,7 +13,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

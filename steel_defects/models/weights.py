@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import nn
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from steel_defects.sheet import Sheet
+from steel_defects.page.sheet import Sheet
 
 
 @dataclass(frozen=True)

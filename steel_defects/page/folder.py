@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steel_defects.files import write_whole
+from steel_defects.core.files import write_whole
 from steel_defects.page.content import Report
 from steel_defects.page.drawing import png
 from steel_defects.page.html import write_page

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from steel_defects import __version__
-from steel_defects.files import write_whole
-from steel_defects.overlay import class_colour
+from steel_defects.core.files import write_whole
 from steel_defects.page import drawing
 from steel_defects.page.content import Chart, Picture, Report, Shown
+from steel_defects.page.overlay import class_colour
 
 
 def write_page(report: Report, path: Path) -> int:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from steel_defects.overlay import PALETTE
+from steel_defects.page.overlay import PALETTE
 
 _TINT = 90  # of 255: opacity inside of what is predicted
 _DASH = 4  # pixels, along an outline

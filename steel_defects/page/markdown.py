@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from steel_defects.page.content import Report, Section
-from steel_defects.sheet import Sheet
+from steel_defects.page.sheet import Sheet
 
 
 def markdown(report: Report, figures: str, page: str = "report.html") -> str:

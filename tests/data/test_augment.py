@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from steel_defects.data.augment import Augment, class_shares, resize
+from steel_defects.core.errors import UserError
+from steel_defects.data.augment import Augment, class_shares
 from steel_defects.data.dataset import EpochSampler, collate, limit_worker_threads
-from steel_defects.errors import UserError
+from steel_defects.data.images import resize
 
 # albumentations only warns of an argument it does not know, and leaves it out.
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.filterwarnings("default:.*fork.*:DeprecationWarning")]

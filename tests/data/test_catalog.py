@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import load_catalog, require_layout, survey
 from steel_defects.data.rle import decode, encode
-from steel_defects.errors import DataFaults, UserError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"
 HEADER = "ImageId,ClassId,EncodedPixels"

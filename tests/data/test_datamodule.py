@@ -13,9 +13,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.synthetic import write_synthetic
-from steel_defects.errors import DataFaults, UserError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"
 CLASSES = ["pits", "streaks", "scratches", "patches"]

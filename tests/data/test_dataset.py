@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from steel_defects.data.augment import Augment, resize
+from steel_defects.data.augment import Augment
 from steel_defects.data.catalog import Sample
 from steel_defects.data.dataset import EpochSampler, StripDataset, collate
+from steel_defects.data.images import resize
 from steel_defects.data.rle import encode
 
 

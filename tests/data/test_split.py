@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
-from steel_defects.errors import DataFaults, UserError
 
 SHARES = (0.8, 0.1, 0.1)
 

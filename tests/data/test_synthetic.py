@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from steel_defects.data import synthetic, synthetic_strip
+from steel_defects.core.errors import UserError
+from steel_defects.data import synthetic
 from steel_defects.data.rle import decode
 from steel_defects.data.synthetic import allocate, draw_strip, write_synthetic
-from steel_defects.errors import UserError
+from steel_defects.data.synthetic import strip as synthetic_strip
 
 SIZE = (64, 320)
 

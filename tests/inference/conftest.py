@@ -77,8 +77,8 @@ def make_checkpoint():
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Files of a net of three classes at 64x64, by encoder and output."""
+    from steel_defects.export.convert import trace, write_model
     from steel_defects.inference.checkpoint import card_of, load_module
-    from steel_defects.inference.convert import trace, write_model
     from steel_defects.inference.graph import StripModel
 
     @cache

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.inference.card import FORMAT, ModelCard
 from steel_defects.inference.decision import Decision
 

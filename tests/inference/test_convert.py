@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.packages import package
+from steel_defects.export.convert import _stem, stamp, write_model
 from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.checkpoint import load_module
-from steel_defects.inference.convert import _stem, stamp, write_model
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
-from steel_defects.packages import package
 
 onnx, ort, ov = package("onnx"), package("onnxruntime"), package("openvino")
 

@@ -10,7 +10,7 @@ import torch
 from scipy.special import softmax
 from skimage.measure import label
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.inference.decision import Decision, Maps, decision_path, maps_of, read_decision
 from steel_defects.inference.graph import confidences
 

@@ -21,17 +21,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from steel_defects import packages
+from steel_defects.core import packages
+from steel_defects.core.errors import UserError
+from steel_defects.core.files import content_hash
+from steel_defects.core.packages import package
 from steel_defects.data.images import resize_grey
-from steel_defects.errors import UserError
-from steel_defects.files import content_hash
 from steel_defects.inference.card import KEY
 from steel_defects.inference.checkpoint import load_module
 from steel_defects.inference.decision import Decision, Maps, decision_path
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import AreaResize
 from steel_defects.inference.loading import open_engine
-from steel_defects.packages import package
 
 KINDS = ["checkpoint", "onnx", "xml"]
 SHAPES = [(64, 64), (64, 200), (40, 90), (130, 70)]
@@ -448,7 +448,7 @@ def test_cards_that_cannot_be_read(exported, tmp_path, kind):
 
 
 def test_a_precision_of_a_later_version(exported, tmp_path):
-    from steel_defects.inference.convert import stamp
+    from steel_defects.export.convert import stamp
 
     stamp(exported().xml, replace(open_engine(exported().xml).card, precision="int4"), tmp_path / "a.xml")
     refuse("precision 'int4', which this version does not know", tmp_path / "a.xml")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from steel_defects.data.images import resize_grey
 from steel_defects.inference.graph import AreaResize, StripModel
-from steel_defects.models.deeplab import build_net
+from steel_defects.models.nets import build_net
 
 # From, to.
 SIZES = [

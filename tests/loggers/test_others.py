@@ -15,12 +15,12 @@ import wandb
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
 from steel_defects.loggers.base import Results, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.opening import check_loggers, open_loggers
-from steel_defects.runs import RunFolder
-from steel_defects.train import train
+from steel_defects.train.training import train
 
 
 @pytest.fixture(scope="module")

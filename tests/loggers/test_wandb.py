@@ -13,15 +13,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.errors import UserError
-from steel_defects.evaluate import evaluate
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
+from steel_defects.evaluate.__main__ import evaluate
 from steel_defects.loggers import keys
 from steel_defects.loggers.base import Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers
 from steel_defects.loggers.wandb_page import shown_images
 from steel_defects.loggers.wandb_run import _mode
-from steel_defects.runs import RunFolder
-from steel_defects.train import train
+from steel_defects.train.training import train
 
 wandb = pytest.importorskip("wandb")
 
@@ -204,7 +204,7 @@ def test_a_resumed_run_is_the_same_and_its_newest_part_holds_all(settings, tmp_p
             raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("steel_defects.trainer.Interrupts.on_train_epoch_start", stop, raising=False)
+        patch.setattr("steel_defects.train.trainer.Interrupts.on_train_epoch_start", stop, raising=False)
         with pytest.raises(RuntimeError, match="out of memory"):
             train(values, run)
     train(values, run)

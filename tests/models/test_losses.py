@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.models.losses import LOSSES, cross_entropy, cross_entropy_dice, get_loss, soft_dice
 
 

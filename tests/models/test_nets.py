@@ -16,9 +16,9 @@ from segmentation_models_pytorch.encoders.densenet import DenseNetEncoder, dense
 from torch import nn
 
 from steel_defects import CONF_DIR
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.models.barebone import BareBone
-from steel_defects.models.deeplab import build_net
+from steel_defects.models.nets import build_net
 
 # Unlike one another, so that a channel taken for another shows.
 MEAN, STD = (0.1, 0.3, 0.6), (0.2, 0.3, 0.4)

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from skimage.data import chelsea
 from torch import nn
 
-from steel_defects.errors import UserError
-from steel_defects.models.deeplab import build_net
+from steel_defects.core.errors import UserError
+from steel_defects.models.nets import build_net
 from steel_defects.models.weights import load_encoder_weights
 
 LITE0 = "tu-tf_efficientnet_lite0"

@@ -16,10 +16,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from steel_defects.overlay import class_colour
 from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown
 from steel_defects.page.html import write_page
-from steel_defects.sheet import Sheet
+from steel_defects.page.overlay import class_colour
+from steel_defects.page.sheet import Sheet
 
 HOSTILE = """</script><img src=x onerror="document.title='broken'">'&amp; .jpg"""
 CLASSES, SYSTEMS = ["pit", "scratch", "patch"], ["alpha", "beta <b>", "gamma"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steel_defects.overlay import class_colour
 from steel_defects.page.layers import changed_layer, jpeg, predicted_layer, shrink_mask, true_layer
+from steel_defects.page.overlay import class_colour
 
 
 def decoded(uri: str) -> Image.Image:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown, Words
 from steel_defects.page.markdown import markdown
-from steel_defects.sheet import Sheet
+from steel_defects.page.sheet import Sheet
 
 MARKUP = "ab1 _*`\\|<>&;[]()!~#-+.=:\n"
 

@@ -12,9 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from steel_defects.overlay import class_colour
 from steel_defects.page.content import Comparison, Picture, Report, Section, Shown, Words
 from steel_defects.page.html import write_page
+from steel_defects.page.overlay import class_colour
 from steel_defects.page.pictures import labelled_picture, overlay_layer
 
 CLASSES, KINDS = ["pit", "scratch"], ["missing label", "wrong class"]

@@ -15,10 +15,10 @@ import pytest
 from jinja2 import PackageLoader
 from matplotlib.figure import Figure
 
-from steel_defects.errors import UserError
+from steel_defects.core.errors import UserError
 from steel_defects.page.content import Chart, Comparison, Omission, Picture, Report, Section, Shown, Words
 from steel_defects.page.html import write_page
-from steel_defects.sheet import Sheet
+from steel_defects.page.sheet import Sheet
 
 URI = "data:image/png;base64,iVBORw0KGgo="
 HOSTILE = """</script><script>x=1</script><img src=x onerror="y=1">'&amp;|`"""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steel_defects.overlay import class_colour
 from steel_defects.page.content import Shown
+from steel_defects.page.overlay import class_colour
 from steel_defects.page.pictures import changed_overlay, labelled_picture, overlay_layer
 
 CLASSES = ["pit", "scratch", "patch"]

@@ -1,0 +1,123 @@
+"""Nets that each have not seen a part of the images, so that every label is judged by one that did not learn it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
+from steel_defects.data.split import write_split
+from steel_defects.page.sheet import plural
+from steel_defects.train.training import train
+
+log = logging.getLogger(__name__)
+
+
+def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], folds: int, seed: int) -> np.ndarray:
+    """Deal images to folds: twins together, and the sets of classes evenly.
+
+    Args:
+        class_sets: classes in each image.
+        groups: number of each image's group of twins.
+        folds: how many.
+        seed: of the order in which groups are dealt.
+
+    Returns:
+        int64 [N], the fold of each image, from 0.
+
+    Raises:
+        UserError: where there are fewer groups than folds, or a fold would have a single image.
+    """
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, number in enumerate(groups):
+        members[int(number)].append(i)
+    if len(members) < folds:
+        raise UserError(f"folds={folds} is more than the {len(members)} images (twins counted once)")
+    numbers = list(members)
+    order = [numbers[k] for k in np.random.default_rng(seed).permutation(len(numbers))]
+    strata = {number: tuple(sorted({c for i in members[number] for c in class_sets[i]})) for number in order}
+    sizes = Counter(strata.values())
+    order.sort(key=lambda number: (sizes[strata[number]], strata[number], -len(members[number])))  # rare ones first
+    own: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0] * folds)
+    total = [0] * folds
+    fold_of = np.zeros(len(groups), np.int64)
+    for number in order:
+        stratum = own[strata[number]]
+        fold = min(range(folds), key=lambda k: (stratum[k], total[k]))
+        fold_of[members[number]] = fold
+        stratum[fold] += len(members[number])
+        total[fold] += len(members[number])
+    if min(total) < 2:
+        raise UserError(f"folds={folds} leaves one image in a fold, whose run needs one to validate and one to test")
+    return fold_of
+
+
+def train_folds(
+    settings: Mapping,
+    image_ids: Sequence[str],
+    class_sets: Sequence[tuple[int, ...]],
+    groups: Sequence[int],
+    fold_of: np.ndarray,
+    labels: str,
+    folder: Path,
+) -> Iterator[Path]:
+    """Train a net for each fold, on all images but those of the fold.
+
+    Each is a run as `steel_defects.train` makes it, whose validation and test images are those of the fold. Started
+    again with the same settings and labels, finished folds are not trained anew, and a broken one goes on from its last
+    epoch.
+
+    Args:
+        settings: of a run, as conf/train.yaml.
+        image_ids, class_sets, groups: of all images.
+        fold_of: int [N], as `assign_folds` returns it.
+        labels: hash of pictures and labels.
+        folder: where the folds' runs go.
+
+    Yields:
+        The checkpoint after the last epoch of each fold: that of the best one would have been chosen by the labels
+        that it is to judge.
+    """
+    folds = int(fold_of.max()) + 1
+    home = folder / _digest(settings, image_ids, fold_of, labels)
+    for fold in range(folds):
+        run = RunFolder(home / f"fold-{fold + 1}")
+        held_out = np.flatnonzero(fold_of == fold)
+        if _is_finished(run):
+            log.info("Fold %d of %d is finished, and not repeated: %s", fold + 1, folds, run.path)
+            yield run.last
+            continue
+        parts = np.full(len(image_ids), "train", object)
+        parts[held_out] = np.resize(["val", "test"], len(held_out))
+        run.config.parent.mkdir(parents=True, exist_ok=True)
+        split = home / f"fold-{fold + 1}.csv"
+        write_split(split, image_ids, parts.tolist(), class_sets, groups)
+        own = {**settings, "data": {**settings["data"], "split": {**settings["data"]["split"], "file": str(split)}}}
+        OmegaConf.save(OmegaConf.create(own), run.config)
+        effort = f"{plural(settings['recipe']['epochs'], 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
+        log.info("Fold %d of %d: %s, to judge %d", fold + 1, folds, effort, len(held_out))
+        summary = train(own, run, quiet=True)
+        log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
+        yield run.last
+
+
+def _digest(settings: Mapping, image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
+    """Names the folder of what was trained just so: with other settings, images, labels or folds it is another."""
+    content = json.dumps([settings, list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
+    return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
+
+
+def _is_finished(run: RunFolder) -> bool:
+    return run.summary.is_file() and run.last.is_file() and run.read_summary().get("status") == "finished"
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.3f}"

@@ -1,0 +1,166 @@
+"""How fast this machine is, net by net and engine by engine: the paper's Table 1 for it. Needs no data and no training.
+
+    python -m steel_defects.benchmark                                   everything: about 25 minutes on two slow cores
+    python -m steel_defects.benchmark systems=efficientnet-b1 rounds=1 train.steps=0             a first look, 2 minutes
+    python -m steel_defects.benchmark systems=resnet101,efficientnet-lite0 engines=pytorch-fp32,openvino-int8
+    python -m steel_defects.benchmark input=data/severstal/test_images end_to_end=openvino-bf16,onnx-fp32
+
+Systems: baseline, densenet201, resnet101, efficientnet-b1 as conf/experiment/paper has them, or any choice of
+conf/encoder. Engines: pytorch-fp32, -bf16, onnx-fp32, openvino-fp32, -bf16, -int8, -int8-bf16, cuda-fp32, -fp16; one
+that the machine cannot run is a row that says why. Weights are random: the speed of a net does not depend on them.
+
+Measured, batch 1, in images/s: the net alone, images in memory; its latency; reading files; and the whole way from
+JPEG files to masks and tables. Then training, in it/s at batch 16. Leave the machine alone meanwhile.
+
+The folder benchmarks/<date>/<time> then holds benchmark.csv (a row for each system, size, engine and measure, with
+every round's number), benchmark.json (the same with versions and settings), benchmark.md and benchmark.png. They are
+written after each system, so that an interrupted run keeps what it has. Keys are in conf/benchmark.yaml.
+"""
+
+from __future__ import annotations
+
+import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
+import logging
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from steel_defects import CONF_DIR
+from steel_defects.benchmark.chart import draw_chart
+from steel_defects.benchmark.files import Pictures
+from steel_defects.benchmark.measure import measure_loading, measure_system
+from steel_defects.benchmark.plan import Plan, make_plan
+from steel_defects.benchmark.progress import Progress
+from steel_defects.benchmark.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
+from steel_defects.benchmark.rows import Row, size_name, write_csv
+from steel_defects.benchmark.systems import read_system
+from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.console import quiet_libraries, stop, wide_console
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import cpu_name
+from steel_defects.core.packages import versions
+from steel_defects.core.paper import DEVICE, ORIGINAL, PAPER, RESIZED
+from steel_defects.core.runs import write_json
+from steel_defects.page.sheet import Sheet
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnxruntime", "onnx", "openvino", "nncf", "numpy")
+
+
+@hydra.main(config_path=CONF_DIR, config_name="benchmark", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        benchmark(OmegaConf.to_container(cfg, resolve=True), folder)
+    except UserError as error:
+        stop(error)
+    except KeyboardInterrupt:
+        kept = (folder / "benchmark.csv").exists()
+        log.warning("Stopped. %s", f"The systems measured until then: {folder}" if kept else "Nothing was measured yet")
+        sys.exit(130)
+
+
+def benchmark(settings: Mapping, folder: Path) -> list[Row]:
+    """Measure, print and write.
+
+    Args:
+        settings: conf/benchmark.yaml, composed, as plain values.
+        folder: to write into.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    quiet_libraries()
+    cv2.setNumThreads(1)  # as predict does: each image has its thread
+    plan = make_plan(settings)
+    given = Pictures.given(plan.input, plan.images) if plan.end_to_end and plan.input else None
+    about = describe(plan)
+    for key in ("device", "threads", "rounds", "systems", "engines"):
+        log.info("%-8s %s", key, about[key])
+    log.info("%-8s %s", "folder", folder)
+    if about["load"] > 0.5:
+        log.warning(
+            "Other programs are running (load %.1f). The numbers will be too low, PyTorch's above all, "
+            "whose threads wait for each other",
+            about["load"],
+        )
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+        pictures = {}
+        for size in plan.sizes if plan.end_to_end else ():
+            pictures[size] = given or Pictures.drawn(size, plan.images, Path(scratch) / size_name(size))
+        rows += measure_loading(plan, pictures)
+        for i, name in enumerate(plan.systems, start=1):
+            with logging_redirect_tqdm(), Progress(f"{i}/{len(plan.systems)} {name}", plan) as progress:
+                rows += measure_system(plan, read_system(name), pictures, progress.tell)
+            write(folder, rows, about, plan, complete=i == len(plan.systems))
+            show(system_sheets(rows, name))
+    show([file_sheet(rows), train_sheet(rows, plan.batch_size), *paper_sheets(rows)])
+    for line in METHOD[1:]:
+        log.info("%s", line)
+    log.info("Results: %s", folder)
+    return rows
+
+
+def describe(plan: Plan) -> dict:
+    """What is measured, on what, with what, when."""
+    device = cpu_name()
+    if torch.cuda.is_available():
+        device += f" and {torch.cuda.get_device_name()}"
+    return {
+        "device": device,
+        "threads": plan.threads,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,  # processes that ran in the last minute
+        "systems": ", ".join(plan.systems),
+        "engines": ", ".join(plan.engines),
+        "rounds": f"{plan.rounds} of {plan.seconds:g} s each, {plan.file_rounds} from file to file",
+        "training": f"batch {plan.batch_size} at {size_name(plan.train_size)}, {plan.steps} steps after one to warm up",
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "system": platform.platform(),
+        "versions": dict.fromkeys(_PACKAGES) | versions(_PACKAGES) | {"opencv": cv2.__version__},
+    }
+
+
+def write(folder: Path, rows: Sequence[Row], about: Mapping, plan: Plan, complete: bool) -> None:
+    """Write all files, over those of the system before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "benchmark.csv", rows)
+    content = {"complete": complete, **about, "plan": asdict(plan), "paper": {"device": DEVICE, **_paper()}}
+    write_json(folder / "benchmark.json", content | {"rows": [row.as_dict() for row in rows]})
+    (folder / "benchmark.md").write_text(markdown(rows, about, plan.batch_size, complete), encoding="utf-8")
+    draw_chart(rows, folder / "benchmark.png", f"{plan.threads} thread{'s' * (plan.threads != 1)} of {about['device']}")
+
+
+def show(sheets: Sequence[Sheet | None]) -> None:
+    """Print tables."""
+    console = wide_console()
+    for sheet in filter(None, sheets):
+        console.print(sheet.rich())
+
+
+def _paper() -> dict[str, dict]:
+    name = {RESIZED: "resized", ORIGINAL: "original", "train": "train"}
+    return {system: {name[key]: value for key, value in speeds.items()} for system, speeds in PAPER.items()}
+
+
+if __name__ == "__main__":
+    prepare("benchmark")
+    start(main)

@@ -1,0 +1,173 @@
+"""A command's manual as Hydra prints it for `--help`; conf/hydra/help/steel.yaml asks for it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steel_defects.cli.manual_comments import Comments, read_comments
+
+_COLUMN = 44  # where comments begin, at most
+
+
+def register() -> None:
+    """Have Hydra resolve `${manual:}`."""
+    OmegaConf.register_new_resolver("manual", _resolve, replace=True)
+
+
+def _resolve(*, _root_: DictConfig) -> str:
+    columns = shutil.get_terminal_size(fallback=(120, 24)).columns
+    # Hydra puts its own words in for $NAME.
+    return manual(_root_, min(max(columns, 80), 120)).replace("$", "$$")
+
+
+def manual(cfg: DictConfig, width: int) -> str:
+    """The manual of a command: its module's docstring, its groups and its settings.
+
+    Args:
+        cfg: the command's composed configuration with Hydra's own, while Hydra is there.
+        width: of the lines, in characters; values and command lines may be longer.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    folders = [Path(source.path) for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
+    name = cfg.hydra.job.config_name
+    overrides = OmegaConf.to_container(cfg.hydra.overrides)  # unresolved: interpolations are typed for elsewhere
+    typed = [*overrides["hydra"], *overrides["task"]]
+    composed = loader.compute_defaults_list(name, typed, RunMode.RUN).defaults
+    groups = {}
+    for group in own_groups(_find(name, folders)):
+        inside = [one.config_path for one in composed if one.parent == name and one.config_path]
+        groups[group] = [path.removeprefix(f"{group}/") for path in inside if path.startswith(f"{group}/")]
+    parts = [docstring(f"steel_defects.{cfg.hydra.job.name}.__main__")]
+    if groups:
+        parts.append(_group_table(groups, {group: list(_options(loader, group)) for group in groups}, width))
+    parts += _settings(cfg, groups, list(_read(composed, folders)), width)
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def own_groups(path: Path) -> list[str]:
+    """The groups that a command's YAML file chooses from, in its order."""
+    items = [item for item in OmegaConf.load(path).get("defaults", []) if isinstance(item, DictConfig)]
+    return [key for item in items for key in item if not key.startswith("override ")]
+
+
+def docstring(module: str) -> str:
+    """A module's docstring, read without importing the module; empty where there is none."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    return inspect.cleandoc(ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or "")
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path | None:
+    return next((path for folder in folders if (path := folder / f"{name}.yaml").is_file()), None)
+
+
+def _read(composed: Sequence[ResultDefault], folders: Sequence[Path]) -> Iterator[tuple[str, str, Comments]]:
+    """Of each file, in the order they are merged: its name, the path of its keys, its comments."""
+    for one in composed:
+        path = _find(one.config_path, folders)
+        if path and not (one.package or "").startswith("hydra"):
+            prefix = f"{one.package}." if one.package else ""
+            yield one.config_path, prefix, read_comments(path.read_text(encoding="utf-8"))
+
+
+def _options(loader: ConfigLoader, group: str) -> Iterator[str]:
+    """All that a group can be given, those in folders of it as folder/name."""
+    yield from loader.get_group_options(group, ObjectType.CONFIG)
+    for folder in loader.get_group_options(group, ObjectType.GROUP):
+        yield from (f"{folder}/{name}" for name in _options(loader, f"{group}/{folder}"))
+
+
+def _group_table(groups: Mapping[str, Sequence[str]], options: Mapping[str, Sequence[str]], width: int) -> str:
+    lines = ["Groups: group=choice takes a file of conf/<group>/; * is in force", ""]
+    longest = max(map(len, groups))
+    for group, chosen in groups.items():
+        words = "  ".join(f"{'*' if name in chosen else ''}{name}" for name in options[group])
+        lines += _beside(f"  {group:{longest}}", words, longest + 4, width)
+    return "\n".join(lines)
+
+
+def _settings(
+    cfg: DictConfig, groups: Mapping[str, Sequence[str]], files: Sequence[tuple[str, str, Comments]], width: int
+) -> Iterator[str]:
+    """Sections of settings: the command's own, then those of each group."""
+    comments = {f"{prefix}{key}": said for _, prefix, found in files for key, said in found.keys.items()}
+    heads = {name: found.head for name, _, found in files}
+    settings = list(leaves(cfg, leave_out=("hydra",)))
+    column = min(_COLUMN, 4 + max((len(f"{key}={value}") for key, value in settings), default=0))
+
+    def section(title: list[str], inside: Sequence[tuple[str, str]], top: str | None = None) -> str:
+        lines, told = [*title, ""], {top}
+        for key, value in inside:
+            for above in _parents(key):
+                if above in comments and above not in told:
+                    lines += _beside(f"  {above}", comments[above], column, width)
+                    told.add(above)
+            lines += _beside(f"  {key}={value}", comments.get(key, ""), column, width)
+        return "\n".join(lines)
+
+    own = [(key, value) for key, value in settings if key.split(".")[0] not in groups]
+    yield section(["Settings: key=value"], own)
+    for group, chosen in groups.items():
+        inside = [(key, value) for key, value in settings if key.startswith(f"{group}.")]
+        title = [f"{group}={chosen[0] if len(chosen) == 1 else as_typed(chosen) if chosen else 'null'}"]
+        title += [line for one in chosen for line in heads.get(f"{group}/{one}", [])]
+        title += textwrap.wrap(comments.get(group, ""), width)
+        if inside:
+            yield section(title, inside, group)
+        elif chosen:
+            yield "\n".join(title)
+
+
+def leaves(cfg: DictConfig, prefix: str = "", leave_out: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Every setting's dotted key and its value as it would be typed, interpolations resolved where they can be."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    for key in cfg:
+        if key in leave_out:
+            continue
+        try:
+            value = cfg[key]
+        except OmegaConfBaseException:  # missing, or made of one that is
+            value = plain[key]
+        if isinstance(value, DictConfig) and len(value):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", as_typed(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def as_typed(value: object) -> str:
+    """A value as Hydra reads it from the command line, without the shell's quotes."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{as_typed(item)}' for key, item in value.items())}}}"
+    return str(value)
+
+
+def _parents(key: str) -> Iterator[str]:
+    parts = key.split(".")
+    return (".".join(parts[:i]) for i in range(1, len(parts)))
+
+
+def _beside(left: str, right: str, column: int, width: int) -> list[str]:
+    """A text beside another from a column on; below it where that is too long."""
+    told = textwrap.wrap(right, width - column, break_on_hyphens=False, break_long_words=False)
+    if told and len(left) + 2 <= column:
+        left = left.ljust(column) + told.pop(0)
+    return [left, *(" " * column + line for line in told)]

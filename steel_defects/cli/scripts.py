@@ -1,0 +1,176 @@
+"""What `steel-train` and the others do: the same as `python -m steel_defects.train`, and the same code.
+
+Questions, from `--help` to the shell's for completions, are answered from conf/ alone, without PyTorch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from steel_defects import CONF_DIR
+from steel_defects.cli.arguments import TYPED, prepare, start
+from steel_defects.cli.manual import own_groups
+
+_COMPLETION = {"-sc", "--shell-completion"}
+_QUESTIONS = {*_COMPLETION, "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"}
+_FLAGS = (
+    "--help",
+    "--cfg",
+    "--multirun",
+    "--config-dir",
+    "--info",
+    "--hydra-help",
+    "--shell-completion",
+)  # what Tab offers
+
+
+def run(command: str) -> None:
+    """Do what was typed."""
+    words = set(sys.argv[1:])
+    if not words & _QUESTIONS or not _config(command).is_file():
+        # As a main program: launchers, and Lightning's processes, start it again by the module's name.
+        runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
+    elif words & _COMPLETION:
+        complete(command)
+    else:
+        answer(command)
+
+
+train = partial(run, "train")
+evaluate = partial(run, "evaluate")
+predict = partial(run, "predict")
+export = partial(run, "export")
+benchmark = partial(run, "benchmark")
+explore = partial(run, "explore")
+audit = partial(run, "audit")
+report = partial(run, "report")
+download = partial(run, "download")
+dashboard = partial(run, "dashboard")
+
+
+def answer(command: str) -> None:
+    """Let Hydra answer what it can without the command."""
+    prepare(command)
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+    OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
+
+    def nothing(_: DictConfig) -> None:
+        raise AssertionError("a question is no job")
+
+    nothing.__module__ = f"steel_defects.{command}"  # Hydra names the job after it
+    start(hydra.main(config_path=CONF_DIR, config_name=command, version_base="1.3")(nothing))
+
+
+def complete(command: str) -> None:
+    """Answer the shell; what it installs for one command, it installs for all."""
+    asked = {word.partition("=")[0]: word.partition("=")[2] for word in sys.argv[1:]}
+    if "query" in asked:
+        print(*sorted(completions(command, os.environ["COMP_LINE"])))
+        return
+    answer(command)
+    if asked.get("install") == "bash":
+        print(f"complete -o nospace -o default -F hydra_bash_completion {_others(command)}")
+    if asked.get("uninstall") == "bash":
+        print(f"complete -r {Path(sys.argv[0]).name} {_others(command)} 2> /dev/null")
+
+
+def completions(command: str, line: str) -> set[str]:
+    """What the last word of a line can become. Hydra knows; but it offers the groups of all commands, and no choices in
+    folders, and where it cannot read a word (`format=onnx,openvino`), nothing.
+    """
+    program, *words = line.split()
+    last = words.pop() if words and not line[-1].isspace() else ""
+    groups, names = own_groups(_config(command)), TYPED[command].names
+    if last.startswith("-"):
+        return set(_FLAGS)
+    own = _config_dir(words)
+    key, sign, value = last.partition("=")
+    if sign and key in groups:
+        return {f"{key}={choice}" for choice in _choices(key, own)}
+    if sign and names.get(key, key) in (*TYPED[command].paths, *TYPED[command].path_lists):
+        return {f"{key}={path}" for path in _paths(value)}
+    # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
+    chosen = [word for word in words if word.partition("=")[0] in groups]
+    chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]
+    sys.argv += [] if own is None else ["--config-dir", str(own)]
+    os.environ["COMP_LINE"] = " ".join([program, *chosen, _renamed(last, names)])
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        answer(command)
+    found = set(said.getvalue().split())
+    keys = {_renamed(word, {key: name for name, key in names.items()}) for word in found if not _group(word)}
+    hydras = {word for word in found if _group(word) == "hydra"} if last.startswith("h") else set()
+    return keys | hydras | {f"{name}=" for name in (*groups, *names) if name.startswith(last)}
+
+
+def _paths(typed: str) -> list[str]:
+    """What a path that is begun can become, as it is typed; folders end in a slash."""
+    folder, name = os.path.split(typed)
+    try:
+        found = sorted(path for path in Path(folder or ".").expanduser().iterdir() if path.name.startswith(name))
+    except OSError:  # no such folder
+        return []
+    shown = [path for path in found if name.startswith(".") or not path.name.startswith(".")]
+    return [os.path.join(folder, path.name) + ("/" if path.is_dir() else "") for path in shown]  # noqa: PTH118 (keeps ./)
+
+
+def _config_dir(words: Sequence[str]) -> Path | None:
+    """The folder of the user's own configuration; None where none is named, or it is not there."""
+    for i, word in enumerate(words):
+        flag, sign, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            path = Path(folder if sign else next(iter(words[i + 1 :]), ""))
+            return path if path.is_dir() else None
+    return None
+
+
+def _choices(group: str, own: Path | None) -> set[str]:
+    """All that a group can be given, those of the user's own folder, too."""
+    folders = [Path(CONF_DIR) / group] + ([] if own is None else [own / group])
+    return {path.relative_to(one).with_suffix("").as_posix() for one in folders for path in one.rglob("*.yaml")}
+
+
+def _group(word: str) -> str:
+    """The group that a completion is of, or of a folder in; empty for a key."""
+    group = re.split("[=/]", word, maxsplit=1)[0]
+    return group if (Path(CONF_DIR) / group).is_dir() else "hydra" if group == "hydra." else ""
+
+
+def _renamed(word: str, names: Mapping[str, str]) -> str:
+    key, sign, value = word.partition("=")
+    return f"{names.get(key, key)}{sign}{value}"
+
+
+def _others(command: str) -> str:
+    return " ".join(f"steel-{name}" for name in _commands() if name != command)
+
+
+def _commands() -> list[str]:
+    return sorted(path.stem for path in Path(CONF_DIR).glob("*.yaml"))
+
+
+def _config(command: str) -> Path:
+    return Path(CONF_DIR) / f"{command}.yaml"
+
+
+# Of conf/train.yaml; settings.py imports Lightning, and few questions are about folders.
+def _run_dir(*given: object) -> str:
+    from steel_defects.train.settings import run_dir
+
+    return run_dir(*given)
+
+
+def _job_dir(*, _root_: DictConfig) -> str:
+    from steel_defects.train.settings import job_dir
+
+    return job_dir(_root_=_root_)

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, files, the machine, the paper's numbers, run folders."""

@@ -1,0 +1,161 @@
+"""Score a trained net on images it has not seen, and tune how its maps become masks.
+
+    python -m steel_defects.evaluate checkpoint=<run>/checkpoints/best.ckpt                the run's own test images
+    python -m steel_defects.evaluate checkpoint=<run>/checkpoints/best.ckpt tune=true      thresholds, minimum areas
+    python -m steel_defects.evaluate checkpoint=[a.ckpt,b.ckpt] tta=true                   averages, mirror images
+    python -m steel_defects.evaluate checkpoint=best.onnx data=severstal data.split.file=<run>/split.csv
+    python -m steel_defects.evaluate checkpoint=best.ckpt data=strip_steel data.root=/data/steel part=all
+
+Tuning uses the validation part alone, and writes `best.decision.json` beside the checkpoint, where all commands that
+take the checkpoint find it. The output folder holds evaluation.json (scores and what they were made with),
+per_image.csv (a row an image), figures/, and tuning.csv (all that was tried) where it was tuned.
+"""
+
+from __future__ import annotations
+
+import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from steel_defects import CONF_DIR
+from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.console import stop
+from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.core.packages import versions
+from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.evaluate.show import announce_scoring, show_scores, show_tuning
+from steel_defects.evaluate.tune import tune, write_decision
+from steel_defects.inference.decision import Decision, read_decision
+from steel_defects.inference.loading import open_engine
+from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
+from steel_defects.inference.scoring import score_samples, write_per_image
+from steel_defects.page.figures import draw_examples, draw_tuning
+
+_CARD = ("system", "architecture", "encoder", "precision", "classes", "size")
+
+
+@hydra.main(config_path=CONF_DIR, config_name="evaluate", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    """One evaluation; of a --multirun, one after the other, up to the first mistake."""
+    job = HydraConfig.get()
+    folder = RunFolder(job.runtime.output_dir)
+    try:
+        chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
+        evaluate(OmegaConf.to_container(cfg, resolve=True), folder, chosen, changes)
+    except UserError as error:
+        if isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
+
+
+def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, changes: Mapping | None = None) -> dict:
+    """Score one model, or the mean of several checkpoints.
+
+    Args:
+        settings: conf/evaluate.yaml, composed, as plain values; its `data` is not looked at.
+        folder: where to write.
+        chosen, changes: what was said of the data, see `load_run_data`.
+
+    Returns:
+        What `evaluation.json` holds.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    models, part = check_settings(settings), settings["part"]
+    engine = open_engine(models, **{key: settings[key] for key in ("precision", "threads", "device", "tta", "size")})
+    card, argmax = engine.card, Decision.argmax(len(engine.card.classes))
+    decision = card.decision if settings["decision"] == "auto" else argmax
+    if settings["decision"] not in ("auto", "argmax"):
+        decision = read_decision(Path(settings["decision"]).expanduser(), card.classes)
+    data = load_run_data(models, card, chosen, changes, divided=part != "all" or settings["tune"])
+    samples = part_samples(data, part, models, card)
+    announce_scoring(settings, models, engine, data, len(samples), decision)
+
+    tuning = None
+    if settings["tune"]:
+        grid = settings["tuning"]
+        validation = part_samples(data, "val", models, card)
+        tuning = tune(engine, validation, grid["thresholds"], grid["min_areas"])
+        decision = tuning.decision
+        tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
+        path = write_decision(tuning, engine, models, data, settings["tta"])
+        show_tuning(tuning, card.classes, path, part)
+
+    tuned = {"tuned": decision} if tuning or decision != argmax else {}
+    started = time.perf_counter()
+    confusions = score_samples(engine, samples, {"argmax": argmax} | tuned)
+    seconds = time.perf_counter() - started
+
+    summary = {
+        "checkpoint": [str(model) for model in models],
+        "scores": {name: counted.scores(card.classes) for name, counted in confusions.items()},
+        "decision": decision.as_dict(),
+        "tuning": tuning.summary(card.classes) if tuning else None,
+        "model": {key: getattr(card, key) for key in _CARD} | {"trained_on": card.data},
+        "engine": engine.about,
+        "data": {
+            "name": data.name,
+            "root": str(data.root),
+            "part": part,
+            "images": len(samples),
+            "data_hash": data.catalog.data_hash,
+            "split_hash": data.split_hash if part != "all" else None,
+        },
+        "seconds": seconds,
+        "images_per_s": len(samples) / seconds,
+        "versions": versions(),
+    }
+    write_json(folder.path / "evaluation.json", summary)
+    rows = write_per_image(folder.per_image, samples, confusions, card.classes)
+    if settings["figures"]:
+        draw_examples(folder.figures, rows, samples, card.classes, lambda image: decision.mask(engine(image)), part)
+        if tuning:
+            grid = (tuning.dice, tuning.thresholds, tuning.areas)
+            draw_tuning(*grid, card.classes, tuning.chosen, folder.figures / "tuning.png")
+    show_scores(summary, folder)
+    return summary
+
+
+def check_settings(settings: Mapping) -> list[Path]:
+    """Refuse what cannot go together before anything is loaded.
+
+    Returns:
+        The model files.
+    """
+    given = settings["checkpoint"]
+    if not given:
+        raise UserError(
+            "checkpoint=<file> is missing: a .ckpt (a run's is in <run>/checkpoints/best.ckpt), .onnx or .xml; "
+            "several checkpoints are averaged: checkpoint=[a.ckpt,b.ckpt]"
+        )
+    models = [Path(str(model)).expanduser() for model in (given if isinstance(given, list) else [given])]
+    threads = settings["threads"]
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise UserError(f"threads={threads}: a whole number, 1 or more, or null for all")
+    for key in ("tune", "tta", "figures"):
+        if not isinstance(settings[key], bool):
+            raise UserError(f"{key} is true or false; not {settings[key]!r}")
+    if not isinstance(settings["decision"], str):
+        raise UserError(f"decision is auto, argmax or a file that tune=true has written; not {settings['decision']!r}")
+    if settings["tune"]:
+        if settings["decision"] != "auto":
+            raise UserError(f"tune=true finds a decision of its own; leave out decision={settings['decision']}")
+        if any(model.suffix.lower() != ".ckpt" for model in models):
+            raise UserError("tune=true is for checkpoints: tune the checkpoint, then export it again")
+        if models[0].is_file() and not os.access(models[0].parent, os.W_OK):
+            raise UserError(f"tune=true writes beside the checkpoint, and {models[0].parent} cannot be written to")
+    return models
+
+
+if __name__ == "__main__":
+    prepare("evaluate")
+    start(main)

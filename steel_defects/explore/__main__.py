@@ -1,0 +1,162 @@
+"""Look at a data set before anything is trained on it: what is in the labels, which images are twins, what is wrong.
+
+    python -m steel_defects.explore                                        Severstal, in data/severstal
+    python -m steel_defects.explore data.root=/data/steel                  the same, elsewhere
+    python -m steel_defects.explore data.root=/data/steel data.classes=[rust,dent] data.image_size=null
+    python -m steel_defects.explore data.size=[256,800]                    what is left of small defects at that size
+    python -m steel_defects.explore data.exclude=audit.csv                 without the images that a review left out
+    python -m steel_defects.explore data=synthetic                         nothing to download
+
+No net, no GPU; faults in the data do not stop it, and where the folder of the images is missing it tells what the
+labels alone can. Writes explore.html (one file, opens without a network), explore.md with figures/, and the tables
+images.csv (a row an image), regions.csv (a row for each class of an image), segments.csv (a row a connected segment),
+twins.csv (a row a pair) and faults.csv (all that training would stop at).
+"""
+
+from __future__ import annotations
+
+import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
+
+# isort: split
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from steel_defects import CONF_DIR
+from steel_defects.cli.arguments import plain, prepare, start
+from steel_defects.cli.console import stop, wide_console
+from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.core.files import write_whole
+from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.data.annotations import LAYOUTS
+from steel_defects.data.catalog import left_out, require_layout
+from steel_defects.data.settings import check_names, check_size, is_pair
+from steel_defects.data.synthetic import write_synthetic
+from steel_defects.explore.assemble import assemble
+from steel_defects.explore.collect import Exploration, collect
+from steel_defects.explore.sheets import class_sheet
+from steel_defects.page.content import Report
+from steel_defects.page.folder import write_report
+from steel_defects.page.sheet import plural
+
+log = logging.getLogger(__name__)
+
+TABLES = ("images", "regions", "segments", "twins", "faults")
+
+
+@hydra.main(config_path=CONF_DIR, config_name="explore", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    folder = RunFolder(HydraConfig.get().runtime.output_dir)
+    try:
+        settings = plain(cfg)
+        explore(settings, folder.path)
+    except UserError as error:
+        if isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
+
+
+def explore(settings: Mapping, folder: Path) -> Report:
+    """Look at a data set, and write the page and its tables.
+
+    Args:
+        settings: conf/explore.yaml, composed, as plain values.
+        folder: to write into.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        UserError: where there is nothing to look at, or a setting makes no sense.
+    """
+    check(settings)
+    RunFolder(folder).must_be_free("exploration")
+    data = settings["data"]
+    root = Path(data["root"]).expanduser()
+    if data.get("synthetic") is not None:
+        write_synthetic(root, **data["synthetic"])
+    require_layout(root, data["csv"], data["image_dir"], without_images=True)
+    excluded = left_out(data["exclude"], root, data["csv"], data["image_dir"], len(data["classes"]))
+    found = collect(
+        root,
+        csv=data["csv"],
+        image_dir=data["image_dir"],
+        classes=data["classes"],
+        image_size=data["image_size"],
+        size=tuple(data["size"]),
+        exclude=excluded,
+        twins=settings["twins"],
+    )
+    facts = {
+        "Data": data["name"],
+        "Root": str(root),
+        "Labels": f"{data['csv']}, in the layout {LAYOUTS[found.survey.annotations.layout]}",
+        **({"Left out": f"{plural(len(excluded), 'image')}, by {data['exclude']}"} if data["exclude"] else {}),
+    }
+    if data["only_defective"]:
+        facts["data.only_defective"] = "not applied here: clean images are counted, and the data hash is of all images"
+    content = assemble(found, settings["title"], facts, settings["sheet"], settings["twins"])
+    size = write(content, found, folder)
+    show(content, found, folder, size)
+    return content
+
+
+def check(settings: Mapping) -> None:
+    """Refuse, all at once, settings that make no sense."""
+    data, wrong = settings["data"], []
+
+    def attempt(refuse: Callable, value: object) -> None:
+        try:
+            refuse(value)
+        except UserError as error:
+            wrong.append(str(error))
+
+    attempt(check_size, data["size"])
+    attempt(check_names, data["classes"])
+    if data["image_size"] is not None and not is_pair(data["image_size"]):
+        wrong.append(f"data.image_size={data['image_size']}: [height, width] in pixels, or null for any")
+    wrong += [
+        f"data.{key}={data[key]}: a path"
+        for key in ("root", "csv", "image_dir", "exclude")
+        if not (isinstance(data[key], str) and data[key]) and not (key == "exclude" and data[key] is None)
+    ]
+    if not isinstance(settings["title"], str) or not settings["title"].strip():
+        wrong.append(f"title={settings['title']}: a text")
+    if not isinstance(settings["sheet"], int) or isinstance(settings["sheet"], bool) or settings["sheet"] < 0:
+        wrong.append(f"sheet={settings['sheet']}: a whole number, 0 or more")
+    if not isinstance(settings["twins"], bool):
+        wrong.append(f"twins={settings['twins']}: true or false")
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def write(content: Report, found: Exploration, folder: Path) -> int:
+    """Write explore.html, explore.md, figures/ and the tables; returns the page's size in bytes."""
+    for name in TABLES:
+        text = getattr(found, name).to_csv(index=False)
+        write_whole(folder / f"{name}.csv", text.encode("utf-8", "replace"))
+    return write_report(content, folder, "explore")
+
+
+def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
+    """Print the classes, the findings, what is left out, and where the page is."""
+    console = wide_console()
+    console.print(class_sheet(found).rich())
+    for line in content.findings:
+        console.print(line, markup=False, highlight=False)
+    for one in content.omissions:
+        log.warning("Not reported, or not in full: %s", one)
+    if len(found.faults):
+        for fault in found.survey.faults[:3]:
+            log.warning("%s", fault)
+        log.warning("Faults are listed in %s, and on the page", folder / "faults.csv")
+    log.info("%s: %.1f MB, opens in any browser; tables and explore.md beside it", folder / "explore.html", size / 1e6)
+
+
+if __name__ == "__main__":
+    prepare("explore")
+    start(main)

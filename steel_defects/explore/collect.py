@@ -1,0 +1,238 @@
+"""All tables of an exploration, from one pass over the images and one over the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.data.catalog import Survey, require_layout, survey
+from steel_defects.data.images import Look
+from steel_defects.explore.light import measure_light
+from steel_defects.explore.segments import GRID, Examined, Region, Segment, examine
+from steel_defects.explore.twin_labels import twin_rows
+
+_WHOLE = "Int64"  # integers that may be missing
+_TYPES = {
+    "images": {
+        **dict.fromkeys(("height", "width", "segments", "twin_group"), _WHOLE),
+        **{f"margin_{side}": _WHOLE for side in ("left", "right", "top", "bottom")},
+        **dict.fromkeys(("regions", "area_px"), "int64"),
+        **dict.fromkeys(("brightness", "contrast", "black_percent"), "float64"),
+    },
+    "regions": {
+        **dict.fromkeys(("class_id", "row", "area_px"), "int64"),
+        **dict.fromkeys(("segments", "resized_px", "resized_segments"), _WHOLE),
+        "area_percent": "float64",
+        "vanished": "boolean",
+    },
+    "segments": dict.fromkeys(Segment._fields[1:], "int64"),
+    "twins": {"correlation": "float64", "iou": "float64"},
+    "faults": {"row": _WHOLE},
+}
+_COLUMNS = {
+    "images": (
+        *("ImageId", "height", "width", "classes", "regions", "segments", "area_px", "brightness", "contrast"),
+        *("margin_left", "margin_right", "margin_top", "margin_bottom", "black_percent", "twin_group"),
+    ),
+    "regions": ("ImageId", "class", *Region._fields[1:]),
+    "segments": ("ImageId", "class", *Segment._fields[1:]),
+    "twins": ("first", "second", "orientation", "correlation", "labels", "iou", "first_classes", "second_classes"),
+    "faults": ("file", "row", "message"),
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images stand behind an exploration.
+
+    Args:
+        images: rows of the table of images.
+        read: of these, whose file is sound.
+        measured: of these, whose size is known: what heat maps are the mean of.
+        excluded: left out on demand, and no row.
+        clean_known: whether clean images are among them all; False where only those with a defect are listed.
+    """
+
+    images: int
+    read: int
+    measured: int
+    excluded: int
+    clean_known: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """What a data set holds.
+
+    Args:
+        classes: names of the classes, the first being class 1.
+        size: training (height, width) in pixels.
+        images, regions, segments, twins, faults: the tables; what is not known is missing (`<NA>`, NaN). A pixel that
+            two classes claim is a fault, and counts for both.
+        heat: float64 [C, 16, 64], mean over all measured images of the share of a cell that is of the class.
+        omissions: sentences, what could not be known and why.
+        counts: of images.
+        survey: rows, files and looks themselves.
+    """
+
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    images: pd.DataFrame
+    regions: pd.DataFrame
+    segments: pd.DataFrame
+    twins: pd.DataFrame
+    faults: pd.DataFrame
+    heat: np.ndarray
+    omissions: list[str]
+    counts: Counts
+    survey: Survey
+
+
+def collect(
+    root: Path,
+    *,
+    csv: str = "train.csv",
+    image_dir: str = "train_images",
+    classes: Sequence[str],
+    image_size: tuple[int, int] | None = None,
+    size: tuple[int, int],
+    exclude: Collection[str] = (),
+    twins: bool = True,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Exploration:
+    """Look at a data set and stop at no fault in it. Memory does not grow with the pixels.
+
+    Args:
+        root, csv, image_dir, exclude, workers: as for `steel_defects.data.catalog.survey`.
+        classes: names of the classes, the first being class 1.
+        image_size: (height, width) in pixels that every image must have, None accepts any. Labels whose image is not
+            there or is not sound are measured by it.
+        size: training (height, width) in pixels.
+        twins: look for twins.
+        progress: show bars, if the output is a terminal.
+
+    Raises:
+        UserError: where there is no label file, or nothing at all in it and no image.
+        DataFaults: with all faults, where not a single row of the label file can be used because of them.
+    """
+    root, size, image_size = Path(root), tuple(size), tuple(image_size) if image_size else None
+    has_images = (root / image_dir).is_dir()
+    if not (root / csv).is_file():
+        require_layout(root, csv, image_dir)
+    found = survey(
+        root,
+        csv=csv,
+        image_dir=image_dir,
+        num_classes=len(classes),
+        image_size=image_size,
+        exclude=exclude,
+        measure=measure_light,
+        workers=workers,
+        progress=progress,
+    )
+    ids = sorted({*found.paths, *found.annotations.lines})
+    if not found.annotations.lines and any(fault.file == csv for fault in found.faults):
+        raise DataFaults(found.faults, f"Nothing of {csv} can be used. Mend it and start again.")
+    if not ids:
+        raise UserError(f"nothing to explore: {root / csv} names no image, and there is none in {root / image_dir}/")
+
+    tables: dict[str, list] = {name: [] for name in _COLUMNS}
+    heat, measured = np.zeros((len(classes), *GRID)), 0
+    for image_id in tqdm(ids, "Measuring labels", unit="image", disable=None if progress else True):
+        look = found.looks.get(image_id)
+        extent = look.size if look else image_size
+        examined = examine(image_id, found.annotations.rows.get(image_id, {}), extent, size)
+        tables["images"].append(_image_row(image_id, look, None if has_images else image_size, examined))
+        tables["regions"] += examined.regions
+        tables["segments"] += examined.segments
+        for class_id, share in examined.heat.items():
+            heat[class_id - 1] += share
+        measured += extent is not None
+    used_rows = {region.row for region in tables["regions"]}
+    groups, tables["twins"] = twin_rows(found, progress) if twins else ({}, [])
+    for row in tables["images"]:
+        row["twin_group"] = groups.get(row["ImageId"])
+    tables["faults"] = [(fault.file, fault.row, fault.message) for fault in found.faults]
+    for name in ("regions", "segments"):
+        tables[name] = [(row.image_id, classes[row.class_id - 1], *row[1:]) for row in tables[name]]
+
+    omissions = [] if twins or not has_images else ["Twins were not looked for."]
+    clean_known = has_images or found.annotations.layout == "all_rows"
+    counts = Counts(len(ids), len(found.looks), measured, len(exclude), clean_known)
+    return Exploration(
+        classes=tuple(classes),
+        size=size,
+        **{name: pd.DataFrame(rows, columns=_COLUMNS[name]).astype(_TYPES[name]) for name, rows in tables.items()},
+        heat=heat / max(measured, 1),
+        omissions=omissions + _omissions(found, counts, used_rows, csv, image_dir, image_size, has_images),
+        counts=counts,
+        survey=found,
+    )
+
+
+def _image_row(image_id: str, look: Look | None, assumed: tuple[int, int] | None, examined: Examined) -> dict:
+    height, width = look.size if look else assumed or (None, None)
+    row = {
+        "ImageId": image_id,
+        "height": height,
+        "width": width,
+        "classes": " ".join(str(region.class_id) for region in examined.regions),
+        "regions": len(examined.regions),
+        "segments": None if any(r.segments is None for r in examined.regions) else len(examined.segments),
+        "area_px": sum(region.area_px for region in examined.regions),
+    }
+    if look:
+        light = look.measured
+        row |= {f"margin_{side}": pixels for side, pixels in light.margins._asdict().items()}
+        row |= {"brightness": light.brightness, "contrast": light.contrast, "black_percent": light.black_percent}
+    return row
+
+
+def _omissions(
+    found: Survey,
+    counts: Counts,
+    used_rows: Collection[int],
+    csv: str,
+    image_dir: str,
+    image_size: tuple[int, int] | None,
+    has_images: bool,
+) -> list[str]:
+    """What could not be known, or was left out, as sentences."""
+    assumed = "is taken to be {}x{} pixels (data.image_size)"
+    texts = []
+    if not has_images:
+        where = f"; every image {assumed.format(*image_size)}" if image_size else ""
+        texts.append(f"There is no folder {image_dir}/: brightness, margins and twins are not known{where}.")
+    elif unread := counts.images - counts.read:
+        where = f"; for its labels, each {assumed.format(*image_size)}" if image_size else ""
+        texts.append(f"{_images(unread)} missing or not sound: light and twins of these are not known{where}.")
+    if not counts.clean_known:
+        texts.append(
+            f"{csv} lists only images with a defect: how many are clean is not known, and heat maps are the mean over "
+            "those that are listed."
+        )
+    if unknown := counts.images - counts.measured:
+        texts.append(
+            f"{_images(unknown)} of unknown size (data.image_size is null): segments, shares of the image, heat maps "
+            "and what is left at the training size are without these."
+        )
+    # Faults that name an image are about its file; overlapping labels are used all the same.
+    rows = {fault.row for fault in found.faults if fault.file == csv and fault.image is None}
+    if unused := rows - set(used_rows):
+        texts.append(
+            f"{len(unused)} row{'s are' if len(unused) > 1 else ' is'} left out of all numbers: see the faults."
+        )
+    if counts.excluded:
+        texts.append(f"{_images(counts.excluded)} left out (data.exclude).")
+    return texts
+
+
+def _images(count: int) -> str:
+    return f"{count:,} images are" if count > 1 else "1 image is"

@@ -1,0 +1,168 @@
+"""Tables of an exploration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from steel_defects.core.paper import class_shares_of
+from steel_defects.explore import fragments, numbers
+from steel_defects.explore.charts import percent
+from steel_defects.explore.collect import Exploration
+from steel_defects.page.sheet import Sheet
+
+_LIGHT = {
+    "brightness": "mean grey",
+    "contrast": "standard deviation of grey",
+    "black_percent": "black pixels, %",
+    "margin_left": "black margin left, pixels",
+    "margin_right": "black margin right, pixels",
+    "margin_top": "black margin top, pixels",
+    "margin_bottom": "black margin bottom, pixels",
+}
+
+
+def class_sheet(found: Exploration) -> Sheet:
+    """A row a class: how often it occurs, and how large it is."""
+    table, paper = numbers.class_table(found.regions, found.classes), class_shares_of(found.classes)
+    headings = ["class", "regions", "% of regions", "paper", "defect pixels", "% of pixels", "paper"]
+    headings += ["median region, pixels", "mean region, % of the image"]
+    lines = []
+    for name, row in table.iterrows():
+        of_regions, of_area = (
+            ("-" if share is None else f"{100 * share:g} %" for share in paper[name]) if paper else ("", "")
+        )
+        cells = [name, f"{row['images']:,.0f}", _share(row["share"]), of_regions]
+        cells += [f"{row['area_px']:,.0f}", _share(row["area_share"]), of_area]
+        lines.append([*cells, _number(row["median_px"]), _number(row["mean_percent"], 2)])
+    total = numbers.totals(found.images)
+    lines.append(["all", f"{total.regions:,}", "", "", f"{total.area_px:,}", "", "", "", ""])
+    return _without_empty(Sheet("Regions and area of each class", headings, lines))
+
+
+def together_sheet(found: Exploration) -> Sheet | None:
+    """Images that show both of two classes; None where no image has two."""
+    if not (found.images["regions"] > 1).any():
+        return None
+    counts = numbers.co_occurrence(found.regions, len(found.classes))
+    lines = [[name, *(f"{count:,}" for count in row)] for name, row in zip(found.classes, counts.tolist(), strict=True)]
+    return Sheet("Images that show both classes (on the diagonal: the class)", ["class", *found.classes], lines)
+
+
+def size_sheet(found: Exploration) -> Sheet | None:
+    """Sizes of the images; None where none is known."""
+    sizes = numbers.image_sizes(found.images)
+    lines = [[f"{row.height}x{row.width}", f"{row.images:,}"] for row in sizes.itertuples()]
+    return Sheet("Sizes", ["height x width", "images"], lines) if lines else None
+
+
+def light_sheet(found: Exploration) -> Sheet | None:
+    """How light and margins spread over the images; None where no image was read."""
+    summary = numbers.light_summary(found.images)
+    if not summary["images"].any():
+        return None
+    quantiles = {0.0: "least", 0.05: "5 %", 0.5: "median", 0.95: "95 %", 1.0: "most"}
+    lines = [
+        [text, *(_number(summary.loc[key, q], 0 if "margin" in key else 1) for q in ("mean", *quantiles))]
+        for key, text in _LIGHT.items()
+    ]
+    return Sheet("Light, and black beyond the strip's edge", ["", "mean", *quantiles.values()], lines)
+
+
+def segment_sheet(found: Exploration) -> Sheet:
+    """A row a class: into how many segments its regions fall, and how large these are."""
+    sizes = fragments.segment_sizes(found.segments, found.classes)
+    shares = fragments.fragmented(found.regions, found.classes)
+    headings = ["class", "segments", *(f"regions of more than {n}" for n in fragments.MORE_THAN)]
+    headings += ["5 % are below, pixels", "median, pixels", "5 % are above, pixels"]
+    lines = [
+        [
+            name,
+            f"{row['segments']:,.0f}",
+            *(_share(shares.loc[name, n]) for n in fragments.MORE_THAN),
+            *(_number(row[q]) for q in (0.05, 0.5, 0.95)),
+        ]
+        for name, row in sizes.iterrows()
+    ]
+    return Sheet("Connected segments", headings, lines)
+
+
+def resize_sheet(found: Exploration) -> Sheet:
+    """A row a class: what is left of it at the training size."""
+    table = fragments.survival(found.regions, found.segments, found.classes, found.size)
+    headings = ["class", "segments left", "segments that vanish", "regions left", "regions that vanish"]
+    headings += ["pixels for 100 before", "share of the area, before = 1"]
+    lines = [
+        [
+            name,
+            _share(row["segments"]),
+            f"{row['vanished_segments']:,.0f}",
+            _share(row["regions"]),
+            f"{row['vanished_regions']:,.0f}",
+            _number(100 * row["pixels"], 1),
+            _number(row["area"], 3),
+        ]
+        for name, row in table.iterrows()
+    ]
+    return Sheet(f"What is left at {size_text(found.size)}", headings, lines)
+
+
+def vanished_sheet(found: Exploration) -> Sheet | None:
+    """The regions of which nothing is left at the training size; None where there are none."""
+    lines = [[row[0], row[1], f"{row[2]:,}"] for row in _rows(fragments.vanished(found.regions), _VANISHED)]
+    title = f"Regions of which no pixel is left at {size_text(found.size)}: {len(lines):,}"
+    return Sheet(title, ["image", "class", "pixels"], lines, left=(0, 1)) if lines else None
+
+
+def twin_sheet(found: Exploration) -> Sheet | None:
+    """A row a pair of twins, the worst disagreement first; None where there are none."""
+    lines = [
+        [first, second, turn, f"{correlation:.3f}", labels, "-" if pd.isna(iou) else f"{iou:.3f}"]
+        + [class_names(found, ids) for ids in (a, b)]
+        for first, second, turn, correlation, labels, iou, a, b in _rows(found.twins, _TWINS)
+    ]
+    headings = ["first", "second", "the second is the first", "correlation", "labels", "IoU of the labels"]
+    headings += ["classes of the first", "of the second"]
+    return Sheet(f"Pairs of twins: {len(lines):,}", headings, lines, left=(0, 1, 2, 4, 6, 7)) if lines else None
+
+
+def fault_sheet(found: Exploration) -> Sheet | None:
+    """All faults; None where there are none."""
+    lines = [[file, "" if pd.isna(row) else str(row), text] for file, row, text in _rows(found.faults, _FAULTS)]
+    return Sheet(f"Faults: {len(lines):,}", ["file", "row", "what is wrong"], lines, left=(0, 2)) if lines else None
+
+
+_VANISHED = ("ImageId", "class", "area_px")
+_TWINS = ("first", "second", "orientation", "correlation", "labels", "iou", "first_classes", "second_classes")
+_FAULTS = ("file", "row", "message")
+
+
+def class_names(found: Exploration, ids: str) -> str:
+    """Names of the classes in a column of the tables ("1 3"); "clean" where it is empty."""
+    return ", ".join(found.classes[int(c) - 1] for c in ids.split()) or "clean"
+
+
+def size_text(size: Sequence[int]) -> str:
+    """(height, width) as it is written on the page."""
+    return f"{size[0]}x{size[1]}"
+
+
+def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
+    return list(table[list(columns)].itertuples(index=False, name=None))
+
+
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else percent(value)
+
+
+def _number(value: float, digits: int = 0) -> str:
+    return "-" if np.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _without_empty(sheet: Sheet) -> Sheet:
+    """Columns with a heading alone left out."""
+    kept = [i for i in range(len(sheet.headings)) if any(line[i] for line in sheet.lines)]
+    lines = [[line[i] for i in kept] for line in sheet.lines]
+    return Sheet(sheet.title, [sheet.headings[i] for i in kept], lines)

@@ -1,0 +1,1 @@
+"""A checkpoint as files that run without PyTorch, compared with it before they are kept."""

@@ -1,0 +1,122 @@
+"""Many images from file to result: each start to end in one thread, a few at a time, in order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from steel_defects import __version__
+from steel_defects.inference.decision import Decision
+from steel_defects.inference.engine import Engine
+from steel_defects.inference.stream import ordered_map
+from steel_defects.predict.handler import Handler
+from steel_defects.predict.inputs import output_names
+from steel_defects.predict.journal import Journal
+from steel_defects.predict.tables import Totals, write_tables
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Args:
+        output: folder of the results.
+        images: all that were asked for.
+        predicted: looked at by this run; with `resume`, others were done already.
+        seconds: this took, from the first image to the last, without the tables.
+        totals: what was found, in all images done.
+        interrupted: by Ctrl-C; the tables hold what was done until then.
+    """
+
+    output: Path
+    images: int
+    predicted: int
+    seconds: float
+    totals: Totals
+    interrupted: bool = False
+
+    @property
+    def images_per_second(self) -> float:
+        return self.predicted / self.seconds if self.predicted else 0.0
+
+
+def predict_images(
+    paths: Mapping[str, Path],
+    engine: Engine,
+    decision: Decision,
+    output: Path,
+    *,
+    masks: bool = True,
+    overlays: bool = True,
+    white: int | None = None,
+    quality: int = 90,
+    resume: bool = False,
+    head: Mapping | None = None,
+    progress: bool = False,
+    finish: Callable[[Journal], None] | None = None,
+) -> Summary:
+    """Predict images, write their masks and overlays, and the tables of all.
+
+    Memory does not grow with the number of images, apart from their names.
+
+    Args:
+        paths: name -> file, in the order of the tables.
+        engine: gives the maps.
+        decision: makes them masks.
+        output: folder of the results, made if need be.
+        masks: write masks.
+        overlays: write overlays.
+        white: grey value that is white in 16-bit images; None takes the largest that fits.
+        quality: of the overlays' JPEG, 1..100.
+        resume: go on in a folder that holds results; without, such a folder is refused.
+        head: plain values that must be the same when a run is gone on with, besides decision, classes and `white`.
+        progress: show a bar, on a terminal.
+        finish: called with the journal once every image has its record.
+
+    Returns:
+        what was done. After Ctrl-C, too: then with `interrupted`, and tables of what was done until then.
+
+    Raises:
+        UserError: where the output folder is in use, or cannot be written to.
+    """
+    cv2.setNumThreads(1)  # each image has its thread; OpenCV's own would only fight them for the cores
+    classes = engine.card.classes
+    handler = Handler(engine, decision, output, masks, overlays, white, quality)
+    settings = {"version": __version__, "classes": classes, "decision": decision.as_dict(), "white": white}
+    short = output_names(paths)
+    predicted, interrupted = 0, False
+    with Journal(output, {**settings, **(head or {})}, resume) as journal:
+        if journal.dropped:
+            log.warning("%d records of the journal are damaged; their images are done again", journal.dropped)
+        jobs = ((image, path, short[image]) for image, path in paths.items())
+        jobs = [job for job in jobs if not handler.is_done(job, journal.get(job[0]))]
+        bar = tqdm(
+            desc="Predicting",
+            total=len(paths),
+            initial=len(paths) - len(jobs),
+            unit="image",
+            disable=None if progress else True,
+        )
+        started = time.perf_counter()
+        try:
+            with bar, closing(ordered_map(handler, jobs, engine.parallel + 1)) as records:
+                for record in records:
+                    journal.append(record)
+                    predicted += 1
+                    bar.update()
+        except KeyboardInterrupt:
+            interrupted = True
+        seconds = time.perf_counter() - started
+        totals = write_tables(output, paths, journal, classes)
+        if finish is not None and not interrupted:
+            finish(journal)
+    return Summary(output, len(paths), predicted, seconds, totals, interrupted)

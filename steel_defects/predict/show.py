@@ -1,0 +1,64 @@
+"""What predict prints: what is about to run, and what was found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from steel_defects.cli.console import wide_console
+from steel_defects.inference.decision import Decision
+from steel_defects.inference.engine import Engine
+from steel_defects.page.sheet import plural
+from steel_defects.predict.pipeline import Summary
+
+log = logging.getLogger(__name__)
+
+
+def announce(
+    files: Sequence[Path], engine: Engine, tta: bool, decision: Decision, where: str, count: int, output: Path
+) -> None:
+    """Say what is about to be done, with what."""
+    card, (height, width) = engine.card, engine.card.size
+    about = [f"{engine.about.get('engine')} on {engine.about.get('device')}"]
+    if threads := engine.about.get("threads"):
+        about.append(plural(threads, "thread"))
+    if decision.is_argmax:
+        how = "argmax"
+    else:
+        rules = zip(card.classes, decision.thresholds, decision.min_area, strict=True)
+        how = ", ".join(f"{name} from {least:.3g}, {area} px" for name, least, area in rules)
+    lines = {
+        "model": ", ".join(map(str, files)),
+        "net": f"{card.system}, {card.precision}, at {height}x{width}{', with mirror images' * tta}",
+        "engine": ", ".join(about),
+        "decision": f"{how} ({where})",
+        "input": plural(count, "image"),
+        "output": str(output),
+    }
+    for key, value in lines.items():
+        log.info("%-8s %s", key, value)
+
+
+def show(summary: Summary) -> None:
+    """Print what was found, how fast, which images were bad, and where the results are."""
+    totals = summary.totals
+    table = Table()
+    for heading in ("class", "images with it", "defects", "area (px)", "area (%)"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, found in totals.classes.items():
+        values = f"{found.images:,}", f"{found.defects:,}", f"{found.area:,}", f"{totals.percent(name):.4f}"
+        table.add_row(name, *values)
+    wide_console().print(table)
+    log.info("%s, %d of them clean, %d not readable", plural(totals.images, "image"), totals.clean, totals.bad)
+    if summary.predicted > totals.bad:  # those that cannot be read take no time
+        speed = f"{summary.images_per_second:.1f} images/s"
+        log.info("%d predicted in %.1f s: %s", summary.predicted, summary.seconds, speed)
+    if totals.bad:
+        lines = [f"  {image}: {reason}" for image, reason in totals.reasons]
+        if totals.bad > len(lines):
+            lines.append(f"  … and {totals.bad - len(lines)} more, see {summary.output / 'images.csv'}")
+        log.warning("%s could not be read:\n%s", plural(totals.bad, "image"), "\n".join(lines))
+    log.info("Results: %s", summary.output)

@@ -1,0 +1,1 @@
+"""Train one net, or a sweep of them: the training itself, its jobs, what it leaves."""

@@ -1,0 +1,137 @@
+"""From Hydra's configuration to plain values, checked; on resume the run's own, whatever conf/ says by now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from steel_defects import CONF_DIR
+from steel_defects.cli.arguments import plain
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
+
+LOGGERS = ("wandb", "tensorboard", "mlflow")
+
+# What may differ from the first start: where data lies and what the machine is like, not what is trained.
+_MAY_CHANGE = (
+    "resume",
+    "figures",
+    "speed",
+    "data.root",
+    "data.num_workers",
+    "trainer.accelerator",
+    "trainer.precision",
+    "trainer.progress",
+    "logger",
+)
+
+
+def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
+    """The composed configuration as plain values, checked for what cannot go together."""
+    if cfg.resume == "":
+        raise UserError("resume= names no run folder")
+    if cfg.resume:
+        if sweep:
+            raise UserError("resume goes on with one run; start it without --multirun")
+        return resumed_settings(cfg, overrides)
+    settings = plain(cfg)
+    trainer = settings["trainer"]
+    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1" or trainer.get("num_nodes", 1) != 1):
+        # A process that Lightning starts would repeat --multirun with all its jobs.
+        raise UserError(
+            f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
+            "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto); "
+            "hydra/launcher=joblib runs several jobs at once, each on a GPU of its own. Or start the jobs one by one."
+        )
+    return settings
+
+
+def check_torchrun(overrides: Sequence[str]) -> None:
+    """Refuse processes that torchrun starts without a common run folder: by the time of day each would get its own.
+
+    Args:
+        overrides: of Hydra's own settings, as typed.
+    """
+    started = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if started and not any(override.startswith("hydra.run.dir=") for override in overrides):
+        raise UserError("under torchrun, name the run folder that all processes share: hydra.run.dir=outputs/<name>")
+
+
+def run_dir(resume: object, now: str) -> str:
+    """Hydra's output folder: a new run folder or, on resume, a place inside the old one for this start's log."""
+    if resume and RunFolder(str(resume)).last.is_file():
+        return str(Path(str(resume)) / "resumed" / now.replace("/", "_"))
+    return f"outputs/{now}"
+
+
+def job_dir(*, _root_: DictConfig) -> str:
+    """Hydra's folder of a job of a sweep: `<system>-seed<seed>-<hash of all settings>`.
+
+    A job that is started again has its old folder, wherever in the sweep it comes now; one with other settings never
+    has, so that nothing is written over.
+    """
+    settings = OmegaConf.to_container(OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"]))
+    settings.pop("sweep", None)
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    try:
+        system = str(_root_.system)
+    except OmegaConfBaseException:  # of a setting without value, which the job itself will name
+        system = "job"
+    short = system.encode()[:80].decode(errors="ignore")  # file systems count bytes
+    return re.sub(r"[^\w.-]+", "-", f"{short}-seed{_root_.get('seed')}-{digest}")
+
+
+def _all_loggers() -> DictConfig:
+    """What the loggers' settings are where nothing is said: none is used, and each has its own."""
+    conf = Path(CONF_DIR)
+    own = [OmegaConf.load(conf / "logger" / f"{name}.yaml") for name in LOGGERS]
+    return OmegaConf.merge(*own, OmegaConf.load(conf / "train.yaml").logger)
+
+
+def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
+    """The settings of a run that goes on.
+
+    Args:
+        cfg: this start's composed configuration.
+        overrides: this start's, as typed.
+
+    Returns:
+        The run's own settings, with its `split.csv`, and with this start's overrides of where data lies, of device and
+        precision, and of the logger. Number of processes and accumulation stay: the schedule was planned with them.
+
+    Raises:
+        UserError: where there is nothing to go on with, or an override would make it another run.
+    """
+    run = RunFolder(str(cfg.resume))
+    missing = [path for path in (run.config, run.last, run.split) if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"resume={cfg.resume}: not a run that can go on; missing: "
+            + ", ".join(str(path.relative_to(run.path)) for path in missing)
+        )
+    saved = OmegaConf.load(run.config)
+    if kind := saved.logger.pop("kind", None):  # of runs of earlier versions, as other settings are missing in them
+        saved.logger[kind] = True
+    later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": _all_loggers()}
+    saved = OmegaConf.merge(later, saved)
+    keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
+    foreign = [key for key in keys if not any(key == own or key.startswith(own + ".") for own in _MAY_CHANGE)]
+    if foreign:
+        raise UserError(
+            f"resume goes on with the run's own configuration; leave out: {', '.join(foreign)} "
+            f"(only {', '.join(_MAY_CHANGE[1:])} may change)"
+        )
+    for key in keys:
+        if key == "logger":  # which ones; their settings stay the run's own, unless they are given one by one
+            saved.logger.update({name: cfg.logger[name] for name in LOGGERS})
+        else:
+            OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
+    saved.data.split.file = str(run.split)
+    return OmegaConf.to_container(saved, resolve=True, throw_on_missing=True)

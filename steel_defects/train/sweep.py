@@ -1,0 +1,148 @@
+"""Around the jobs: no run is written over, and a `--multirun` ends with one table, whatever launcher ran it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+from rich.markup import escape
+from rich.table import Table
+
+from steel_defects.cli.console import stop, wide_console
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
+from steel_defects.train.locks import Taken
+
+SCORES = ("miou", "miou_all", "jaccard", "dice", "native_miou", "native_dice")
+SHOWN = ("miou", "dice", "native_miou", "train_it_per_s")  # what fits on a terminal; sweep.csv has all
+_USED = "{} holds a run already: {}, another {} starts afresh"
+
+
+class SweepTable(Callback):
+    """Hydra callback: refuses folders that hold runs; prints the table of a sweep, and exits with 1 if a job failed."""
+
+    # Before Hydra writes a run's configuration, which a later resume needs as it was.
+    def on_run_start(self, config: DictConfig, **kwargs) -> None:
+        if _used(RunFolder(config.hydra.run.dir)):
+            way_on = "resume=<run folder> goes on with one"
+            stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        skip = config.sweep.skip_finished
+        if skip and OmegaConf.to_container(config.hydra.sweep)["subdir"] != "${job_dir:}":
+            stop(UserError("sweep.skip_finished finds jobs by their folders' names; leave hydra.sweep.subdir out"))
+        if not skip and any(_used(RunFolder(path)) for path in _folders(folder)):
+            way_on = "sweep.skip_finished=true does what is missing"
+            stop(UserError(_USED.format(folder, way_on, "hydra.sweep.dir")))
+        with read_write(config.hydra.sweep):
+            config.hydra.sweep.dir = str(folder.absolute())  # jobs may be started in another working directory
+
+    def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        jobs = read_jobs(folder, since=_started(folder))
+        if jobs.empty:
+            print(f"No job of the sweep left anything in {folder}", file=sys.stderr)
+            sys.exit(1)
+        jobs.assign(overrides=jobs["overrides"].str.join(" ")).to_csv(folder / "sweep.csv", index=False)
+        print_jobs(jobs, folder)
+        if (jobs["status"] != "finished").any():
+            sys.exit(1)
+
+
+def _started(folder: Path) -> float:
+    """When the sweep was: Hydra's sweeper then writes this file, and each job its overrides later."""
+    plan = folder / "multirun.yaml"
+    return plan.stat().st_mtime if plan.is_file() else 0.0
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Of the jobs of a sweep, wherever hydra.sweep.subdir puts them."""
+    return [config.parent.parent for config in folder.rglob(".hydra/overrides.yaml")]
+
+
+def earlier(run: RunFolder, job: str) -> dict | None:
+    """What an earlier start of a job left: its summary, if it came to its end.
+
+    Args:
+        run: folder of the job.
+        job: the name it has by the job's settings.
+
+    Raises:
+        Taken: where the folder is that of another job.
+    """
+    if run.path.name != job and _used(run):
+        raise Taken(f"{run.path} holds another job's run: leave hydra.sweep.subdir out, or make it name each job")
+    return finished(run)
+
+
+def _used(run: RunFolder) -> bool:
+    """Whether a run has left something worth keeping."""
+    return run.last.is_file() or finished(run) is not None
+
+
+def finished(run: RunFolder) -> dict | None:
+    """The summary of a run that came to its end; None of any other."""
+    try:
+        summary = run.read_summary()
+        return summary if summary["status"] == "finished" and "miou" in summary["test"] else None
+    except (UserError, KeyError, TypeError):  # not there, half written, or of something else: to be done again
+        return None
+
+
+def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
+    """One row a job: job, overrides, system, status, error, test scores, train speed.
+
+    Args:
+        folder: of a sweep.
+        since: when the sweep was started, in seconds as files have them; older jobs are left out.
+    """
+    rows = []
+    for path in _folders(folder):
+        overrides = path / ".hydra" / "overrides.yaml"
+        if overrides.stat().st_mtime < since:
+            continue
+        number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
+        row = {"job": number, "overrides": list(OmegaConf.load(overrides))}
+        try:
+            summary = RunFolder(path).read_summary()
+        except UserError as error:
+            summary = {"status": "broken", "error": str(error)}
+        row |= {key: summary.get(key) for key in ("system", "status", "error")}
+        test = summary.get("test") or {}
+        row |= {key: test.get(key) for key in SCORES}
+        row["train_it_per_s"] = (summary.get("speed") or {}).get("train_it_per_s")
+        rows.append(row)
+    return pd.DataFrame(sorted(rows, key=lambda row: row["job"]))
+
+
+def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
+    """Print the table of a sweep, then what went wrong."""
+    console = wide_console()
+    console.print(f"Sweep {folder}", markup=False, highlight=False)
+    shared = set.intersection(*map(set, jobs["overrides"])) if len(jobs) > 1 else set()
+    if shared:  # what all jobs have in common would only make the table wide
+        common = [override for override in jobs["overrides"].iloc[0] if override in shared]
+        console.print("All with " + " ".join(common), markup=False, highlight=False)
+    table = Table()
+    table.add_column("job", justify="right")
+    table.add_column("overrides", overflow="fold")
+    table.add_column("status")
+    for key in SHOWN:
+        table.add_column(key.replace("train_it_per_s", "it/s"), justify="right")
+    for _, job in jobs.iterrows():
+        numbers = ["-" if pd.isna(job[key]) else f"{job[key]:.3f}" for key in SHOWN]
+        style = None if job["status"] == "finished" else "red"
+        table.add_row(
+            str(job["job"]),
+            escape(" ".join(o for o in job["overrides"] if o not in shared)),
+            job["status"],
+            *numbers,
+            style=style,
+        )
+    console.print(table)
+    for _, job in jobs[jobs["status"] != "finished"].iterrows():
+        console.print(f"job {job['job']} {job['status']}: {job['error']}", markup=False, highlight=False)

@@ -1,0 +1,169 @@
+"""The Lightning Trainer of a run: device, precision, checkpoints."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import pytorch_lightning as pl
+from pytorch_lightning.accelerators import CUDAAccelerator
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
+from steel_defects.train.history import HistoryWriter
+
+
+def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
+    """Build the Trainer.
+
+    Args:
+        settings: as conf/trainer/*.yaml.
+        epochs: to train.
+        run: where checkpoints and history go.
+
+    Raises:
+        UserError: where the machine lacks the device, or the precision does not go with it.
+    """
+    accelerator = choose_accelerator(settings["accelerator"])
+    callbacks: list[Callback] = [
+        Interrupts(),
+        HistoryWriter(run.history),
+        FirstCheckpoint(run),
+        MovableCheckpoint(
+            dirpath=run.checkpoints, filename="best", monitor="val/miou", mode="max", enable_version_counter=False
+        ),
+        # Saved after the history row: a run that is killed in between drops the row and trains that epoch again.
+        MovableCheckpoint(
+            dirpath=run.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        ),
+    ]
+    if settings["early_stopping"]:
+        # Without a defect in the validation split the score is NaN: no better, but no reason to stop at once.
+        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
+    progress = settings["progress"] and sys.stderr.isatty()  # in a log file, a line an epoch says enough
+    if progress:
+        callbacks.append(Bars(leave=False))
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=settings["devices"],
+            num_nodes=settings["num_nodes"],
+            strategy=settings["strategy"],
+            precision=_precision(settings["precision"], accelerator),
+            max_epochs=epochs,
+            gradient_clip_val=settings["gradient_clip_val"],
+            accumulate_grad_batches=settings["accumulate_grad_batches"],
+            callbacks=callbacks,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            logger=False,
+            num_sanity_val_steps=0,
+            default_root_dir=run.path,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def choose_accelerator(asked: str) -> str:
+    """`gpu` or `cpu`.
+
+    Raises:
+        UserError: where it is none, or is not there.
+    """
+    if asked not in ("auto", "gpu", "cpu"):
+        raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {asked!r}")
+    there = CUDAAccelerator.is_available()
+    if asked == "gpu" and not there:
+        raise UserError(
+            "trainer.accelerator=gpu: PyTorch sees no GPU here. trainer=auto takes what there is, trainer=cpu the CPU"
+        )
+    return "gpu" if there and asked != "cpu" else "cpu"
+
+
+def _precision(precision: str, accelerator: str) -> str:
+    if precision == "auto":
+        return "16-mixed" if accelerator == "gpu" else "32-true"
+    if str(precision) in ("16", "16-mixed", "16-true") and accelerator == "cpu":
+        # Lightning would turn it into bf16 by itself.
+        raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
+    return str(precision)
+
+
+class Bars(TQDMProgressBar):
+    """Counts epochs from 1, as the lines and the history do."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: object) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Keeps its best score when the run folder has been moved; Lightning forgets it with the old path."""
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        def here(path: str) -> str:
+            return str(Path(self.dirpath) / Path(path).name) if path else path
+
+        state = dict(state_dict, dirpath=self.dirpath)
+        state["best_k_models"] = {here(path): score for path, score in state["best_k_models"].items()}
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[key] = here(state[key])
+        super().load_state_dict(state)
+
+
+class Interrupts(Callback):
+    """Sees to it that no Ctrl-C is lost.
+
+    Python drops an exception that is raised while it cleans something up, or in some libraries' callbacks; with it the
+    interrupt would be gone. So it is noted, too, and raised again before the next batch.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        # Elsewhere than in the main thread, or where somebody else cares for it, nothing is changed.
+        if threading.current_thread() is threading.main_thread() and _interrupts() is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if _interrupts() == self._note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.default_int_handler(number, frame)
+
+    def _check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *args: object) -> None:
+        self._check()
+
+    def on_validation_batch_start(self, *args: object) -> None:
+        self._check()
+
+    def on_test_batch_start(self, *args: object) -> None:
+        self._check()
+
+
+def _interrupts() -> object:
+    return signal.getsignal(signal.SIGINT)
+
+
+class FirstCheckpoint(Callback):
+    """Writes `last.ckpt` before the first step, so that a run stopped in its first epoch can go on, too."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(self.run.last)

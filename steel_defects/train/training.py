@@ -1,0 +1,185 @@
+"""One training from data to results: the net, its data, its trainer, its loggers, and what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import time
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from timm.layers import convert_sync_batchnorm
+
+from steel_defects.cli.console import print_scores, quiet_libraries
+from steel_defects.core.errors import UserError
+from steel_defects.core.machine import device_name
+from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.data.datamodule import StripDataModule
+from steel_defects.loggers.base import Results, Start, tags
+from steel_defects.loggers.opening import check_loggers, open_loggers, publish
+from steel_defects.models.losses import get_loss
+from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
+from steel_defects.models.weights import load_encoder_weights
+from steel_defects.page.sheet import plural
+from steel_defects.train.checks import check_values
+from steel_defects.train.results import (
+    draw_figures,
+    found,
+    predicted_codes,
+    summarise,
+    write_per_image,
+    write_predictions,
+)
+from steel_defects.train.trainer import build_trainer, choose_accelerator
+from steel_defects.train.usage import PeakMemory
+
+log = logging.getLogger(__name__)
+
+
+def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool = False) -> dict:
+    """Train and test one net.
+
+    Args:
+        settings: conf/train.yaml, composed, as plain values.
+        run: where to write; a `last.ckpt` in it is gone on from.
+        sweep: name of the sweep this run belongs to.
+        quiet: neither announce the run nor print its scores.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    quiet_libraries()
+    check_loggers(settings["logger"])
+    check_values(settings)
+    choose_accelerator(settings["trainer"]["accelerator"])
+    get_loss(settings["recipe"]["loss"])  # before images are read for nothing
+    started = time.perf_counter()
+    pl.seed_everything(settings["seed"], verbose=False)
+    recipe = settings["recipe"]
+
+    data = StripDataModule(
+        **settings["data"], batch_size=recipe["batch_size"], augment=recipe["augment"], seed=settings["seed"]
+    )
+    data.prepare_data()
+    data.setup()
+    write_data_record(run, data)
+
+    resume = run.last if run.last.is_file() else None
+    if resume is not None:
+        check_checkpoint(resume)
+    encoder = settings["encoder"]
+    net = settings["model"] | {"encoder_name": encoder["name"], "mean": encoder["mean"], "std": encoder["std"]}
+    module = SegmentationModule(net, data.classes, data.size, recipe, settings["seed"])
+    if resume is None:
+        load_encoder_weights(module.net.encoder, encoder["name"], encoder["weights"])
+
+    trainer = build_trainer(settings["trainer"], recipe["epochs"], run)
+    if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
+        # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
+        module.net = convert_sync_batchnorm(module.net)
+    if settings["trainer"]["channels_last"]:
+        module.net.to(memory_format=torch.channels_last)
+    if not quiet:
+        announce(settings, data, module, trainer, run)
+    start = Start(
+        run,
+        settings["logger"],
+        settings["system"],
+        sweep,
+        tags(run.overrides()),
+        settings | found(data, module, trainer),
+        data.classes,
+        goes_on=resume is not None,
+    )
+    with open_loggers(start) if rank_zero_only.rank == 0 else contextlib.nullcontext([]) as loggers:
+        trainer.loggers = [logger.steady for logger in loggers]
+        trainer.callbacks.extend(callback for logger in loggers for callback in logger.callbacks())
+        try:
+            with PeakMemory(trainer.strategy.root_device) as peak:
+                trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except LossNotFinite:
+            raise
+        except torch.OutOfMemoryError as error:  # a run goes on with its own settings, and would meet it again
+            raise UserError(out_of_memory(settings)) from error
+        except (Exception, SystemExit):  # a disk that is away, say; the latter is Lightning's for Ctrl-C
+            if run.last.is_file():
+                log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
+            raise
+        trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
+
+        if trainer.is_global_zero:
+            rows = write_per_image(run, data, module)
+            write_predictions(run, data, module)
+        summary = summarise(settings, run, data, module, trainer, peak.bytes)
+        summary["seconds"] = time.perf_counter() - started
+        if trainer.is_global_zero:
+            if settings["figures"]:
+                draw_figures(run, data, module, rows)
+            run.write_summary(summary)  # before others are told: whatever fails there, the run is complete here
+            samples = {sample.image_id: sample for sample in data.samples("test")}
+            publish(loggers, Results(run, summary, rows, samples, predicted_codes(data, module)))
+    if trainer.is_global_zero and not quiet:
+        show(summary, run)
+    return summary
+
+
+def out_of_memory(settings: dict) -> str:
+    """What to do where the GPU's memory does not hold a batch."""
+    batch, steps = settings["recipe"]["batch_size"], settings["trainer"]["accumulate_grad_batches"]
+    return (
+        f"The GPU's memory does not hold a batch of {batch} images at {settings['data']['size']}. Start anew with a "
+        f"smaller one that comes to as many images a step: recipe.batch_size={max(2, batch // 2)} "
+        f"trainer.accumulate_grad_batches={steps * 2}; or with a smaller data.size, or trainer.precision=16-mixed."
+    )
+
+
+@rank_zero_only
+def write_data_record(run: RunFolder, data: StripDataModule) -> None:
+    """Leave in the run folder which image went where, and say what the user should know about the data."""
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    data.write_split(run.split)
+    if data.catalog.skipped:
+        write_faults(run.skipped, data.catalog.skipped)
+        log.warning("%d unreadable images were left out, see %s", len(data.catalog.skipped), run.skipped)
+    for part in ("train", "val", "test"):
+        if absent := data.absent_classes(part):
+            log.warning("No image of the %s split has %s", part, ", ".join(absent))
+
+
+@rank_zero_only
+def announce(
+    settings: dict, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer, run: RunFolder
+) -> None:
+    """Say what is about to be trained, on what."""
+    counts = "/".join(str(len(data.samples(part))) for part in ("train", "val", "test"))
+    parameters = sum(p.numel() for p in module.net.parameters()) / 1e6
+    height, width = data.size
+    lines = {
+        "data": f"{data.name}: {counts} images to train/validate/test on, at {height}x{width}",
+        "net": f"{settings['system']}: {settings['model']['architecture']} on {settings['encoder']['name']}, "
+        f"{parameters:.1f} M parameters, weights {settings['encoder']['weights'] or 'null (random)'}",
+        "recipe": f"{settings['recipe']['name']}: {plural(settings['recipe']['epochs'], 'epoch')} of "
+        f"{len(data.samples('train')) // trainer.world_size // data.batch_size} batches of {data.batch_size}",
+        "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
+        f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, "
+        f"{plural(torch.get_num_threads(), 'thread')}",
+        "run": str(run.path),
+    }
+    for key, value in lines.items():
+        log.info("%-7s %s", key, value)
+
+
+def show(summary: dict, run: RunFolder) -> None:
+    """Print the scores, and where the rest is."""
+    test = summary["test"]
+    resized = {key: value for key, value in test.items() if not key.startswith("native_")}
+    native = {key: test[f"native_{key}"] for key in resized}
+    height, width = summary["data"]["size"]
+    heading = f"Test scores of {summary['system']} on {summary['data']['name']} (best of {summary['epochs']} epochs: "
+    print_scores(f"{heading}{summary['best_epoch']})", {f"{height}x{width}": resized, "native size": native})
+    log.info("Run folder: %s", run.path)

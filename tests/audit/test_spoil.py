@@ -1,0 +1,207 @@
+"""Labels spoiled on purpose: how many, in which ways, and that each is what it is called."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from steel_defects.audit.displacement import shift
+from steel_defects.audit.spoil import KINDS, SHIFT, spoil, write_labels
+from steel_defects.core.errors import UserError
+from steel_defects.data.catalog import Sample, load_catalog
+from steel_defects.data.labels import mask_codes
+
+CLASSES = 4
+SIZE = (64, 120)
+
+
+def make_sample(image_id: str, mask: np.ndarray) -> Sample:
+    return Sample(image_id, Path(image_id), *mask.shape, mask_codes(mask))
+
+
+def draw(rng: np.random.Generator, size: tuple[int, int] = SIZE, classes: tuple[int, ...] = ()) -> np.ndarray:
+    """A box of each class, side by side so that none covers another."""
+    mask = np.zeros(size, np.uint8)
+    for k, c in enumerate(classes):
+        left = k * size[1] // len(classes)
+        height, width = rng.integers(4, size[0] // 2), rng.integers(4, size[1] // len(classes))
+        top = rng.integers(0, size[0] - height)
+        mask[top : top + height, left : left + width] = c
+    return mask
+
+
+def make_samples(count: int = 100, seed: int = 0) -> list[Sample]:
+    """A third of them clean, some with two classes."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for k in range(count):
+        classes = rng.choice(np.arange(1, CLASSES + 1), [0, 1, 2][k % 3], replace=False).tolist()
+        samples.append(make_sample(f"{k:03}.png", draw(rng, classes=tuple(classes))))
+    return samples
+
+
+def moved(inside: np.ndarray, down: int, right: int) -> np.ndarray:
+    """By np.roll, in an image so much larger that nothing comes round."""
+    height, width = inside.shape
+    room = np.pad(inside, ((abs(down), abs(down)), (abs(right), abs(right))))
+    room = np.roll(room, (down, right), axis=(0, 1))
+    return room[abs(down) : abs(down) + height, abs(right) : abs(right) + width]
+
+
+def steps_of_about(length: int) -> list[tuple[int, int]]:
+    """Displacements that a circle of this radius goes through."""
+    reach = range(-length, length + 1)
+    return [(down, right) for down in reach for right in reach if abs(math.hypot(down, right) - length) <= 0.75]
+
+
+@pytest.mark.parametrize(("share", "spoiled"), [(0, 0), (0.05, 3), (0.1, 7), (0.5, 33), (1, 66)])
+def test_the_share_is_of_the_images_with_a_defect_a_third_in_each_way(share, spoiled):
+    samples = make_samples(99)
+    assert sum(bool(sample.classes) for sample in samples) == 66
+    after, ways = spoil(samples, share, CLASSES)
+    assert len(ways) == spoiled
+    counts = Counter(ways.values())
+    assert set(counts) <= set(KINDS)
+    assert max(counts[kind] for kind in KINDS) - min(counts[kind] for kind in KINDS) <= 1
+    assert [sample.image_id for sample in after] == [sample.image_id for sample in samples]
+    for old, new in zip(samples, after, strict=True):
+        assert (new is old) == (old.image_id not in ways)
+        assert (new.path, new.height, new.width) == (old.path, old.height, old.width)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ways_are_what_they_are_called(seed):
+    samples = make_samples(90, seed)
+    after, ways = spoil(samples, 0.9, CLASSES, seed)
+    seen = set()
+    for old, new in zip(samples, after, strict=True):
+        before, now, way = old.mask(), new.mask(), ways.get(old.image_id)
+        if way is None:
+            continue
+        seen.add(way)
+        assert list(new.rles) == sorted(new.rles)
+        assert all(new.rles.values())
+        assert new.rles == mask_codes(now), "classes overlap"
+        changed = [c for c in old.classes if old.rles[c] != new.rles.get(c)]
+        assert len(changed) == 1, "one class of an image is spoiled"
+        (c,) = changed
+        others = np.where(before == c, 0, before)
+        if way == "removed":
+            np.testing.assert_array_equal(now, others)
+        elif way == "swapped":
+            (other,) = set(new.classes) - set(old.classes)
+            assert 1 <= other <= CLASSES
+            np.testing.assert_array_equal(now, np.where(before == c, other, before))
+        else:
+            assert (now[others > 0] == others[others > 0]).all(), "the label of another class yields to none"
+            candidates = [moved(before == c, *steps) & (others == 0) for steps in steps_of_about(SHIFT)]
+            assert any(np.array_equal(now == c, one) for one in candidates)
+            assert set(new.classes) == set(old.classes)
+    assert seen == set(KINDS)
+
+
+def test_any_class_and_any_direction_are_drawn():
+    mask = np.zeros((100, 100), np.uint8)
+    mask[40:50, 40:50], mask[70:75, 70:75] = 1, 2
+    samples = [make_sample(f"{k:03}.png", mask) for k in range(300)]
+    after, ways = spoil(samples, 1, CLASSES)
+    directions, lost, given = set(), Counter(), Counter()
+    for new in after:
+        if ways[new.image_id] == "shifted" and np.count_nonzero(new.mask() == 1) == 100:
+            down, right = np.argwhere(new.mask() == 1).min(axis=0) - 40
+            assert math.hypot(down, right) == pytest.approx(SHIFT, abs=0.75) or (down, right) == (0, 0)
+            directions.add((np.sign(down).item(), np.sign(right).item()))
+        elif ways[new.image_id] == "removed":
+            lost[{1, 2}.difference(new.classes).pop()] += 1
+        elif ways[new.image_id] == "swapped":
+            given[set(new.classes).difference({1, 2}).pop()] += 1
+    assert {(-1, -1), (-1, 1), (1, -1), (1, 1)} <= directions
+    assert set(lost) == {1, 2}
+    assert set(given) == {3, 4}
+    assert min(*lost.values(), *given.values()) > 25
+
+
+def test_the_seed_decides():
+    samples = make_samples()
+    first, again, other = (spoil(samples, 0.3, CLASSES, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert set(first[1]) != set(other[1])
+
+
+def test_images_too_small_to_be_shifted_in_are_spoiled_otherwise():
+    rng = np.random.default_rng(0)
+    small = [make_sample(f"{k}.png", draw(rng, (12, 14), (1,))) for k in range(8)]
+    large = make_sample("large.png", draw(rng, SIZE, (2,)))
+    for seed in range(20):
+        _, ways = spoil([*small, large], 1 / 3, CLASSES, seed)
+        shifted = [image_id for image_id, way in ways.items() if way == "shifted"]
+        assert set(shifted) <= {"large.png"}
+        assert len(ways) == 3
+    after, ways = spoil(small, 1, CLASSES)
+    assert len(ways) == len(small)
+    assert set(ways.values()) == {"removed", "swapped"}
+    assert sum(new is not old for new, old in zip(after, small, strict=True)) == len(small)
+
+
+def test_images_that_have_all_classes_are_spoiled_otherwise():
+    rng = np.random.default_rng(0)
+    full = [make_sample(f"{k}.png", draw(rng, SIZE, (1, 2))) for k in range(9)]
+    single = make_sample("single.png", draw(rng, SIZE, (1,)))
+    for seed in range(10):
+        after, ways = spoil([*full, single], 0.3, 2, seed)
+        swapped = [new for new in after if ways.get(new.image_id) == "swapped"]
+        assert [new.image_id for new in swapped] in ([], ["single.png"])
+        assert all(new.classes == (2,) for new in swapped)
+    ways = spoil(full, 1, 2)[1]
+    assert (len(ways), set(ways.values())) == (len(full), {"removed", "shifted"})
+
+
+def test_data_without_defects_or_images():
+    clean = [make_sample("a.png", np.zeros(SIZE, np.uint8))]
+    after, ways = spoil(clean, 1, CLASSES)
+    assert after[0] is clean[0]
+    assert ways == {}
+    assert spoil([], 0.5, CLASSES) == ([], {})
+
+
+@pytest.mark.parametrize("steps", [(0, 0), (3, 0), (-3, 5), (0, -11), (7, 11), (8, 0), (0, 12), (-8, -12), (100, -100)])
+def test_shift_is_that_of_numpy(steps):
+    inside = np.random.default_rng(0).random((8, 12)) < 0.5
+    np.testing.assert_array_equal(shift(inside, *steps), moved(inside, *steps))
+    assert shift(inside, *steps).dtype == bool
+
+
+def test_labels_written_are_read_back(tmp_path):
+    """What loads as a data set has the very labels; names that CSV must quote included."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "train_images"
+    folder.mkdir()
+    samples = []
+    for image_id, classes in (("a, b.png", (2, 4)), ('c"d.png', (1,)), ("clean.png", ()), ("é.png", (3,))):
+        Image.fromarray(rng.integers(0, 255, SIZE, np.uint8)).save(folder / image_id)
+        samples.append(make_sample(image_id, draw(rng, SIZE, classes)))
+    write_labels(tmp_path / "train.csv", samples)
+    catalog = load_catalog(tmp_path, num_classes=CLASSES, progress=False)
+    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in samples}
+    table = pd.read_csv(tmp_path / "train.csv")
+    assert list(table.columns) == ["ImageId", "ClassId", "EncodedPixels"]
+    assert len(table) == 4
+
+    spoiled, ways = spoil(samples, 1, CLASSES)
+    assert sorted(ways.values()) == sorted(KINDS)
+    write_labels(tmp_path / "other.csv", spoiled)
+    catalog = load_catalog(tmp_path, csv=str(tmp_path / "other.csv"), num_classes=CLASSES, progress=False)
+    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in spoiled}
+
+
+def test_labels_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file"):
+        write_labels(tmp_path / "file" / "train.csv", make_samples(3))

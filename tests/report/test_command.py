@@ -1,0 +1,237 @@
+"""The report command: from run folders to a page, a text and a table, with the numbers of the runs in them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from steel_defects.core.runs import RunFolder
+from steel_defects.report.__main__ import report
+from steel_defects.train.training import train
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, settings) -> Path:
+    """Two systems, one of them with two seeds."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, *overrides in (
+        ("a1", "experiment=paper/resnet101", "encoder=resnet18", "seed=1", "speed=true"),
+        ("a2", "experiment=paper/resnet101", "encoder=resnet18", "seed=2"),
+        ("b1", "model=barebone", "system=bare", "seed=1", "speed=true"),
+    ):
+        run = RunFolder(folder / name)
+        values = settings("encoder.weights=null", "recipe.batch_size=8", "recipe.epochs=2", "figures=false", *overrides)
+        run.config.parent.mkdir(parents=True)
+        OmegaConf.save(values, run.config)
+        OmegaConf.save(overrides, run.config.with_name("overrides.yaml"))
+        train(values, run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return folder, report(given(runs), folder)
+
+
+def given(*runs: Path, **changes) -> dict:
+    return {"runs": list(map(str, runs)), "title": "Steel", "data": {"root": None}, "gallery": 2} | changes
+
+
+def table(text: str, title: str) -> pd.DataFrame:
+    """A table of report.md by its title."""
+    lines = text.split(f"### {title}")[1].split("\n\n")[1].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return pd.DataFrame(rows[2:], columns=rows[0])
+
+
+def test_numbers_are_those_of_the_runs(made, runs):
+    folder, _ = made
+    text = (folder / "report.md").read_text()
+    scores = table(text, "Scores at the net's size (paper, table 2)").set_index("system")
+    values = [RunFolder(runs / name).read_summary()["test"]["miou"] for name in ("a1", "a2")]
+    assert scores.loc["resnet101", "miou"] == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+    assert scores.loc["resnet101", "mIoU in the paper"] == "0.57"
+    bare = RunFolder(runs / "b1").read_summary()
+    assert scores.loc["bare", "miou"] == f"{bare['test']['miou']:.3f}"
+    assert scores.loc["bare", "mIoU in the paper"] == "-"
+    costs = table(text, "Speed and size (paper, table 1)").set_index("system")
+    assert costs.loc["bare", "images/s resized"] == f"{bare['speed']['resized']['images_per_s']:.3g}"
+    assert costs.loc["bare", "images/s original"] == f"{bare['speed']['original']['images_per_s']:.3g}"
+    assert costs.loc["bare", "peak memory"] == f"{bare['peak_memory']['bytes'] / 2**20:,.0f} MB"
+    assert float(costs.loc["bare", "GMACs"]) == pytest.approx(bare["gmacs"], abs=0.005)
+    ran = table(text, "Runs")
+    assert ran["seed"].tolist() == ["1", "2", "1"]
+    assert set(ran["split hash"]) == {bare["data"]["split_hash"]}
+
+
+def test_results_are_a_row_a_run(made, runs):
+    folder, _ = made
+    results = pd.read_csv(folder / "results.csv")
+    assert results["system"].tolist() == ["resnet101", "resnet101", "bare"]
+    for row in results.itertuples():
+        summary = RunFolder(Path(row.folder)).read_summary()
+        assert row.seed == summary["seed"]
+        assert row.miou == pytest.approx(summary["test"]["miou"])
+        assert row.peak_memory == summary["peak_memory"]["bytes"]
+
+
+def test_the_page_holds_everything_and_names_nothing_outside(made):
+    folder, content = made
+    page = (folder / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    headings = [section.title for section in content.sections]
+    assert len(headings) == 8
+    for title in headings:
+        assert title in page
+    names = {chart.name for section in content.sections for chart in section.charts}
+    assert {path.stem for path in (folder / "figures").iterdir()} == names
+    for name in re.findall(r"\]\(figures/(.+?)\.png\)", (folder / "report.md").read_text()):
+        assert name in names
+    assert content.omissions == []
+    assert content.gallery
+    assert {shown.group for picture in content.gallery for shown in picture.shown} == {"resnet101", "bare"}
+
+
+def test_commands_of_the_page_start_the_runs_again(made):
+    folder, _ = made
+    commands = table((folder / "report.md").read_text(), "Commands")["command"]
+    assert "seed=2" in commands[1]
+    assert "python -m steel_defects.train experiment=paper/resnet101" in commands[0]
+
+
+def test_without_its_images_a_report_says_so_and_has_the_rest(runs, tmp_path):
+    content = report(given(runs, data={"root": str(tmp_path / "gone")}), tmp_path)
+    assert content.gallery == []
+    assert len(content.sections) == 7
+    (left,) = content.omissions
+    assert "gone" in str(left)
+    assert "no test images are shown" in str(left)
+    assert "gone" in (tmp_path / "report.html").read_text()
+    assert "gone" in (tmp_path / "report.md").read_text()
+
+
+def test_copies_show_no_difference_and_spoiled_predictions_do(made, runs, tmp_path):
+    """Of two systems with the same predictions none is better; one that lost some of its images is worse."""
+    truth = pd.read_csv(runs / "a1" / "per_image.csv")
+    rows = pd.concat([truth] * 60, ignore_index=True)
+    defective = rows[[c for c in rows if c.startswith("native_true_")]].any(axis=1)
+    rows["ImageId"] = [f"{i}.png" for i in range(len(rows))]
+    rows.loc[defective, ["iou", "native_iou"]] = 0.6
+    spoiled = rows.copy()
+    hit = defective & (np.arange(len(rows)) % 20 == 0)
+    spoiled.loc[hit, ["iou", "native_iou"]] = 0.0
+    assert hit.any()
+    for name, table_ in (("one", rows), ("same", rows), ("spoiled", spoiled)):
+        shutil.copytree(runs / "a1", tmp_path / name)
+        run = RunFolder(tmp_path / name)
+        run.predictions.unlink()
+        table_.to_csv(run.per_image, index=False)
+        run.write_summary(run.read_summary() | {"system": name})
+        config = OmegaConf.load(run.config)
+        config.system = name
+        OmegaConf.save(config, run.config)
+    out = tmp_path / "report"
+    report(given(*(tmp_path / name for name in ("one", "same", "spoiled"))), out)
+    found = table((out / "report.md").read_text(), "Differences at the images' own size")
+    says = {(a, b): text for a, b, text in zip(found["first"], found["second"], found["what it says"], strict=True)}
+    assert says == {
+        ("one", "same"): "no difference shown",
+        ("one", "spoiled"): "one is better",
+        ("same", "spoiled"): "same is better",
+    }
+    assert found["95 % interval"][0] == "+0.0000 to +0.0000"
+
+
+def one_image(run: RunFolder) -> None:
+    rows = pd.read_csv(run.per_image, dtype={"ImageId": str})
+    rows[rows.filter(like="native_true_").any(axis=1)].iloc[:1].to_csv(run.per_image, index=False)
+
+
+def no_defect(run: RunFolder) -> None:
+    rows = pd.read_csv(run.per_image, dtype={"ImageId": str})
+    rows.loc[:, [column for column in rows if "iou" in column]] = np.nan
+    rows.loc[:, [column for column in rows if column.split("native_")[-1].split("_")[0] in COUNTS]] = 0
+    rows.to_csv(run.per_image, index=False)
+    summary = run.read_summary()
+    run.write_summary(summary | {"test": dict.fromkeys(summary["test"])})
+
+
+def no_defect_to_validate(run: RunFolder) -> None:
+    history = run.read_history()
+    history["val/miou"] = np.nan
+    history.to_csv(run.history, index=False)
+
+
+def odd_names(run: RunFolder) -> None:
+    for path in (run.per_image, run.summary, run.config):
+        path.write_text(path.read_text().replace("pits", "$a_{$").replace("streaks", "<b>|%"))
+
+
+COUNTS = ("true", "predicted", "hit")
+
+
+@pytest.mark.parametrize("change", [one_image, no_defect, no_defect_to_validate, odd_names])
+def test_rare_runs_have_a_report_too(runs, tmp_path, change):
+    shutil.copytree(runs, tmp_path / "runs")
+    for path in (tmp_path / "runs").iterdir():
+        change(RunFolder(path))
+    content = report(given(tmp_path / "runs"), tmp_path / "report")
+    assert len(content.sections) >= 6
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "report" / "results.csv").is_file()
+
+
+def test_a_report_does_not_hide_the_study_it_lies_in(runs, tmp_path):
+    study = shutil.copytree(runs, tmp_path / "study")
+    for _ in range(2):
+        result = command(tmp_path, "runs=study", "gallery=0", "hydra.run.dir=study")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "Not reported" not in result.stdout
+    config = (study / "a1" / ".hydra" / "config.yaml").read_text()
+    refused = command(tmp_path, "runs=study", "hydra.run.dir=study/a1")
+    assert refused.returncode == 2
+    assert "holds a run; name another folder" in refused.stderr
+    assert (study / "a1" / ".hydra" / "config.yaml").read_text() == config
+
+
+def command(cwd: Path, *overrides: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-m", "steel_defects.report", *overrides]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True)
+
+
+def test_on_the_command_line(runs, tmp_path):
+    odd = tmp_path / "2026_01_31 ü"
+    shutil.copytree(runs, odd)
+    (odd / "b1" / "summary.json").write_text("{")
+    result = command(tmp_path, f"runs={odd}, nowhere,", "gallery=1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert "nowhere: is not a folder" in result.stdout
+    assert "summary.json is broken" in result.stdout
+    (page,) = tmp_path.glob("reports/*/*/report.html")
+    assert str(page.name) in result.stdout
+    assert "nowhere" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "runs=<folder>"),
+        (["runs=nowhere"], "There is nothing to report"),
+        (["runs=nowhere", "gallery=-1", "title=''"], "gallery=-1: a whole number, 0 or more\ntitle="),
+    ],
+)
+def test_mistakes_have_one_clear_error(tmp_path, overrides, message):
+    result = command(tmp_path, *overrides)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
