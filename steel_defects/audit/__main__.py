@@ -16,6 +16,11 @@ or FiftyOne). Verdicts are keep, accept and exclude: `reviewed=` writes a train.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("audit")
+
 import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -42,7 +47,7 @@ from steel_defects.audit.review import has_verdicts
 from steel_defects.audit.settings import check, fold_settings
 from steel_defects.audit.show import show
 from steel_defects.audit.spoil import spoil, write_labels
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import write_whole
@@ -206,5 +211,4 @@ def _facts(
 
 
 if __name__ == "__main__":
-    prepare("audit")
     start(main)

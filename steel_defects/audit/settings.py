@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 
 from omegaconf import OmegaConf
 
 from steel_defects.core.errors import UserError
-from steel_defects.data.settings import is_pair
+from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words
+from steel_defects.data.settings import DataChanges, is_pair
 from steel_defects.inference.run_data import find_run
+
+
+class FoldTrainerSettings(Settings):
+    """Of the training of the folds' nets, in place of the run's own."""
+
+    accelerator: Literal["auto", "gpu", "cpu"] | None
+    precision: Text | None
+
+
+class AuditSettings(Settings):
+    """All of conf/audit.yaml."""
+
+    checkpoint: Path_ | None
+    folds: Annotated[Count, Words("a whole number, 2 or more, or 0 for the checkpoint alone")]
+    epochs: Positive | None
+    size: NetSize | None
+    seed: Count
+    spoil: Share
+    reviewed: Path_ | None
+    data: DataChanges
+    trainer: FoldTrainerSettings
+    tta: Flag
+    precision: Literal["fp32", "bf16", "fp16"] | None
+    threads: Positive | None
+    device: Literal["auto", "cpu", "cuda"]
+    title: Annotated[Text, Role.PATH]
+    least: Share
+    shown: Count
 
 
 def check(settings: Mapping) -> None:

@@ -19,6 +19,11 @@ written after each system, so that an interrupted run keeps what it has. Keys ar
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("benchmark")
+
 import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -48,7 +53,7 @@ from steel_defects.benchmark.progress import Progress
 from steel_defects.benchmark.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
 from steel_defects.benchmark.rows import Row, size_name, write_csv
 from steel_defects.benchmark.systems import read_system
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import quiet_libraries, stop, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.machine import cpu_name
@@ -162,5 +167,4 @@ def _paper() -> dict[str, dict]:
 
 
 if __name__ == "__main__":
-    prepare("benchmark")
     start(main)

@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from steel_defects import CONF_DIR, __version__
+from steel_defects import __version__
+from steel_defects.cli.checking import check, settings_model
 from steel_defects.cli.console import stop
-from steel_defects.cli.manual import leaves, own_groups, register
+from steel_defects.cli.manual import register
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import Role, keys_with
 
-# Keys of all commands that read data.
-DATA_PATHS = ("data.root", "data.csv", "data.image_dir", "data.exclude", "data.split.file")
+# What is typed for a key, by command: conf/model/ makes `model` a group.
+NAMES: Mapping[str, Mapping[str, str]] = {"predict": {"model": "checkpoint"}}
 
-
-@dataclass(frozen=True)
-class Typed:
-    """Keys of one command that are typed otherwise than Hydra reads them.
-
-    Args:
-        paths: see `quote`.
-        path_lists: see `read_paths`.
-        lists: see `read_lists`.
-        names: what is typed for a key, see `rename`.
-    """
-
-    paths: Collection[str] = ()
-    path_lists: Collection[str] = ()
-    lists: Collection[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-
-
-TYPED = {
-    "train": Typed(paths=("resume", *DATA_PATHS)),
-    "evaluate": Typed(paths=("checkpoint", "decision", *DATA_PATHS)),
-    "predict": Typed(
-        paths=("checkpoint", "input", "output", "decision", "submission"),
-        names={"model": "checkpoint"},  # conf/model/ makes `model` a group
-    ),
-    "export": Typed(paths=("checkpoint", "output", *DATA_PATHS), lists=("format", "precision")),
-    "benchmark": Typed(lists=("systems", "engines", "end_to_end")),
-    "explore": Typed(paths=("title", *DATA_PATHS)),
-    "audit": Typed(paths=("checkpoint", "reviewed", "title", *DATA_PATHS)),
-    "report": Typed(paths=("data.root", "title"), path_lists=("runs",)),
-    "download": Typed(paths=DATA_PATHS),
-    "dashboard": Typed(
-        paths=("project", "entity", "name", "group", "heat_map"), path_lists=("tags", "systems", "update")
-    ),
+# Commands that make no jobs, and why.
+_ALONE = {
+    "predict": "all jobs would share one output folder. Call it once a model",
+    "download": "call it once a folder",
 }
 
-# Keys that may be added: what they are of does not list all it may have.
-_OPEN = ("data.synthetic.size", "recipe.augment.weights.")
-
+# What Hydra answers without the command.
+QUESTIONS = {"-h", "--version", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 _SWEEPS = {"-m", "--multirun"}
 # Hydra reads these as they are typed; of others it would make numbers (1.10, 2026_01_31) or refuse them (a space, ü).
 _PLAIN = re.compile(
@@ -72,39 +40,26 @@ def prepare(command: str) -> None:
     if "--version" in sys.argv[1:]:  # Hydra would tell its own
         print(f"steel_defects {__version__}")
         sys.exit()
-    typed = TYPED[command]
-    for name, key in typed.names.items():
-        rename(name, key)
-    for key in typed.path_lists:
-        read_paths(key)
-    read_lists(typed.lists)
-    quote(typed.paths)
-    refuse_unknown(command)
+    if command in _ALONE and _SWEEPS & set(sys.argv[1:]):  # before Hydra leaves a folder behind
+        stop(UserError(f"--multirun makes no sense here: {_ALONE[command]}"))
+    rewrite(command)
     register()
+    if not any(word.partition("=")[0] in QUESTIONS for word in sys.argv[1:]):
+        try:
+            check(command, NAMES.get(command, {}))
+        except UserError as error:
+            stop(error)
 
 
-def refuse_unknown(command: str) -> None:
-    """Refuse `+key=value` for a key that conf/ does not know: Hydra, whose own message suggests it, would add the key,
-    and nobody would read it.
-    """
-    added = [word.lstrip("+").partition("=")[0] for word in sys.argv[1:] if word.startswith("+")]
-    own = Path(CONF_DIR) / f"{command}.yaml"
-    groups = own_groups(own)
-    added = [key for key in added if key not in groups and not key.startswith(("hydra", *_OPEN))]
-    if not added:
-        return
-    known = [key for key, _ in leaves(OmegaConf.load(own), leave_out=("hydra", "defaults"))]
-    for group in (name for name in groups if name != "experiment"):  # whose files are of all groups
-        for path in (Path(CONF_DIR) / group).glob("*.yaml"):
-            known += [f"{group}.{key}" for key, _ in leaves(OmegaConf.load(path), leave_out=("defaults",))]
-    wrong = []
-    for key in added:
-        if key not in known:
-            alike = [one for one in known if one.split(".")[-1] == key.split(".")[-1]]
-            alike = sorted(set(alike or difflib.get_close_matches(key, known, n=3, cutoff=0.8)))
-            wrong.append(f"+{key}: there is no setting {key}" + (f"; there is {', '.join(alike)}" if alike else ""))
-    if wrong:
-        stop(UserError("\n".join(wrong)))
+def rewrite(command: str) -> None:
+    """Bring `sys.argv` from what people type for a command into what Hydra reads."""
+    model, names = settings_model(command), NAMES.get(command, {})
+    for name, key in names.items():
+        rename(name, key)
+    for key in keys_with(model, Role.PATHS):
+        read_paths(key)
+    read_lists(keys_with(model, Role.WORDS))
+    quote(keys_with(model, Role.PATH))
 
 
 def start(main: Callable[[], object]) -> None:
@@ -112,8 +67,7 @@ def start(main: Callable[[], object]) -> None:
     try:
         main()
     except HydraException as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+        stop(UserError(str(error)))
 
 
 def plain(cfg: DictConfig) -> dict:

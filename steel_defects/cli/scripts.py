@@ -19,11 +19,12 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import TYPED, prepare, start
+from steel_defects.cli.arguments import NAMES, QUESTIONS, prepare, start
+from steel_defects.cli.checking import settings_model
 from steel_defects.cli.manual import own_groups
+from steel_defects.core.settings import Role, keys_with
 
 _COMPLETION = {"-sc", "--shell-completion"}
-_QUESTIONS = {*_COMPLETION, "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"}
 _FLAGS = (
     "--help",
     "--cfg",
@@ -36,15 +37,27 @@ _FLAGS = (
 
 
 def run(command: str) -> None:
-    """Do what was typed."""
-    words = set(sys.argv[1:])
-    if not words & _QUESTIONS or not _config(command).is_file():
-        # As a main program: launchers, and Lightning's processes, start it again by the module's name.
-        runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
-    elif words & _COMPLETION:
+    """Do what was typed, as a main program: launchers, and Lightning's processes, start it again by its name."""
+    answer_questions(command)  # here, where the program's name is still that of the script
+    runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
+
+
+def begin(command: str) -> None:
+    """Answer a question, or tell every mistake, before a command loads its libraries; otherwise return."""
+    answer_questions(command)
+    prepare(command)
+
+
+def answer_questions(command: str) -> None:
+    """Answer what Hydra can without the command, and end; return where nothing was asked."""
+    words = {word.partition("=")[0] for word in sys.argv[1:]}
+    if words & _COMPLETION:
         complete(command)
-    else:
+    elif words & QUESTIONS:
         answer(command)
+    else:
+        return
+    sys.exit()
 
 
 train = partial(run, "train")
@@ -91,14 +104,14 @@ def completions(command: str, line: str) -> set[str]:
     """
     program, *words = line.split()
     last = words.pop() if words and not line[-1].isspace() else ""
-    groups, names = own_groups(_config(command)), TYPED[command].names
+    groups, names = own_groups(_config(command)), NAMES.get(command, {})
     if last.startswith("-"):
         return set(_FLAGS)
     own = _config_dir(words)
     key, sign, value = last.partition("=")
     if sign and key in groups:
         return {f"{key}={choice}" for choice in _choices(key, own)}
-    if sign and names.get(key, key) in (*TYPED[command].paths, *TYPED[command].path_lists):
+    if sign and names.get(key, key) in keys_with(settings_model(command), Role.PATH | Role.PATHS):
         return {f"{key}={path}" for path in _paths(value)}
     # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
     chosen = [word for word in words if word.partition("=")[0] in groups]

@@ -15,16 +15,20 @@ loggers.json       ids of the run in W&B and MLflow, where it is logged there; w
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from omegaconf import OmegaConf
 
 from steel_defects.core.errors import Fault, UserError
 from steel_defects.core.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RunFolder:
@@ -86,6 +90,8 @@ class RunFolder:
 
     def read_history(self) -> pd.DataFrame:
         """`history.csv`, empty where no epoch has ended yet."""
+        import pandas as pd  # light commands and --help do without
+
         return pd.read_csv(self.history) if self.history.is_file() else pd.DataFrame()
 
 
@@ -96,11 +102,10 @@ def write_json(path: Path, values: Mapping) -> None:
 
 def write_faults(path: Path, faults: Sequence[Fault]) -> None:
     """Write faults as a table with columns file, row, message."""
-    table = pd.DataFrame(
-        [(fault.file, fault.row, fault.message) for fault in faults], columns=["file", "row", "message"]
-    )
-    table["row"] = table["row"].astype("Int64")
-    table.to_csv(path, index=False)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "row", "message"])
+        writer.writerows([fault.file, fault.row, fault.message] for fault in faults)
 
 
 def _plain(value):

@@ -14,6 +14,11 @@ Writes workspace.json and report.json, what is sent to W&B. Without update= each
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("dashboard")
+
 import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -30,7 +35,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, prepare, start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
@@ -160,5 +165,4 @@ def save(account: Account, built: Mapping[str, object], update: Mapping[str, Add
 
 
 if __name__ == "__main__":
-    prepare("dashboard")
     start(main)

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import Flag, Role, Settings, Text, Words
 from steel_defects.dashboard.address import Address, read_address
 from steel_defects.dashboard.view import SPREADS, View
-from steel_defects.data.settings import check_names
+from steel_defects.data.settings import DataSettings, check_names
 
 KINDS = ("workspace", "report")
+
+
+Name = Annotated[Text, Words("a name"), Role.PATH]
+Names = Annotated[tuple[Name, ...], Words("a list of texts, each in quotes where it looks like a number"), Role.PATHS]
+
+
+class DashboardSettings(Settings):
+    """All of conf/dashboard.yaml."""
+
+    project: Name
+    entity: Name | None
+    kind: Literal["workspace", "report", "both"]
+    name: Name
+    group: Name | None
+    tags: Names
+    systems: Names
+    spread: Literal["stddev", "minmax", "stderr"]
+    heat_map: Name | None
+    update: Names
+    dry_run: Flag
+    data: DataSettings
 
 
 def check(settings: Mapping) -> dict[str, Address]:

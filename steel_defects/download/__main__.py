@@ -14,6 +14,11 @@ Exit code: 0 if everything is there; 2 if not, or for a mistake, with what to do
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("download")
+
 import logging
 import shlex
 import shutil
@@ -26,7 +31,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, prepare, start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
@@ -185,13 +190,5 @@ def say_what_next(settings: Mapping) -> None:
         log.info("  %s", shlex.join(["python", "-m", f"steel_defects.{words[0]}", *words[1:], *where]))
 
 
-def refuse_multirun(arguments: Sequence[str]) -> None:
-    """Refuse Hydra's sweep before Hydra leaves its folder behind: there is nothing to sweep over."""
-    if {"-m", "--multirun"} & set(arguments):
-        stop(UserError("--multirun makes no sense here: call it once a folder"))
-
-
 if __name__ == "__main__":
-    refuse_multirun(sys.argv[1:])
-    prepare("download")
     start(main)

@@ -5,8 +5,46 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
+
+import annotated_types as limits
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import Count, Flag, Number, Settings, Text, Words
+from steel_defects.data.settings import DataSettings
+
+Gigabytes = Annotated[Number, limits.Ge(0)]
+
+
+class ExpectSettings(Settings):
+    """What must be there in the end; null: counted, but not checked."""
+
+    train_images: Count | None = None
+    defective: Count | None = None
+    regions: Count | None = None
+    regions_by_class: Annotated[tuple[Count, ...] | None, Words("a list of whole numbers, one a class, or null")] = None
+    test_images: Annotated[
+        Count | dict[str, Count | None] | None, Words("a whole number, some by name, any of which will do, or null")
+    ] = None
+    sample_submission: Annotated[Text | None, Words("the name of a file, or null")] = None
+
+
+class SpaceSettings(Settings):
+    """What it takes on the disk, in GB."""
+
+    zip: Gigabytes
+    unzipped: Gigabytes
+
+
+class DownloadSettings(Settings):
+    """All of conf/download.yaml."""
+
+    competition: Text
+    force: Flag
+    keep_zip: Flag
+    expect: ExpectSettings | None
+    space: SpaceSettings
+    data: DataSettings
 
 
 def check(settings: Mapping) -> None:

@@ -13,6 +13,11 @@ per_image.csv (a row an image), figures/, and tuning.csv (all that was tried) wh
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("evaluate")
+
 import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -26,7 +31,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import versions
@@ -157,5 +162,4 @@ def check_settings(settings: Mapping) -> list[Path]:
 
 
 if __name__ == "__main__":
-    prepare("evaluate")
     start(main)

@@ -15,6 +15,11 @@ twins.csv (a row a pair) and faults.csv (all that training would stop at).
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("explore")
+
 import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -27,7 +32,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, prepare, start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import write_whole
@@ -158,5 +163,4 @@ def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    prepare("explore")
     start(main)

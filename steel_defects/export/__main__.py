@@ -11,6 +11,11 @@ inside, as are classes, thresholds, scores and versions. Each is compared with t
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("export")
+
 import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -26,7 +31,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import quiet_libraries, stop
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
@@ -181,5 +186,4 @@ def _listed(value: object) -> list[str]:
 
 
 if __name__ == "__main__":
-    prepare("export")
     start(main)

@@ -18,6 +18,11 @@ PyTorch is needed for checkpoints only: exported files run without.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("predict")
+
 import logging
 import shlex
 import sys
@@ -29,7 +34,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import content_hash
@@ -203,13 +208,5 @@ def choose_decision(engine: Engine, asked: str) -> tuple[Decision, str]:
     return read_decision(Path(asked).expanduser(), engine.card.classes), f"from {asked}"
 
 
-def refuse_multirun(arguments: Sequence[str]) -> None:
-    """Refuse Hydra's sweep before Hydra leaves its folder behind: its jobs would all write to one output folder."""
-    if {"-m", "--multirun"} & set(arguments):
-        stop(UserError("--multirun makes no sense here: all jobs would share one output folder. Call it once a model"))
-
-
 if __name__ == "__main__":
-    refuse_multirun(sys.argv[1:])
-    prepare("predict")
     start(main)

@@ -9,6 +9,11 @@ Writes report.html (one file, opens without a network), report.md with figures/,
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("report")
+
 import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -21,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
@@ -104,5 +109,4 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    prepare("report")
     start(main)

@@ -13,6 +13,11 @@ Groups and settings are the files of conf/. The run folder is described in steel
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything that takes seconds to import
+    from steel_defects.cli.scripts import begin
+
+    begin("train")
+
 import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
 
 # isort: split
@@ -31,7 +36,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, write_faults
@@ -116,5 +121,4 @@ if __name__ == "__main__":
     # By its own name: launchers hand the function to other processes, which cannot look into this one's __main__.
     from steel_defects.train.__main__ import main as job
 
-    prepare("train")
     start(job)

@@ -8,29 +8,89 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
+import annotated_types as limits
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import AfterValidator
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import (
+    Flag,
+    Number,
+    Path_,
+    Positive,
+    Role,
+    Settings,
+    Text,
+    Whole,
+    Words,
+    has_role,
+    keys_with,
+)
+from steel_defects.data.settings import DataSettings
+from steel_defects.loggers.settings import LoggerSettings
+from steel_defects.models.settings import EncoderSettings, ModelSettings, RecipeSettings
 
 LOGGERS = ("wandb", "tensorboard", "mlflow")
 
-# What may differ from the first start: where data lies and what the machine is like, not what is trained.
-_MAY_CHANGE = (
-    "resume",
-    "figures",
-    "speed",
-    "data.root",
-    "data.num_workers",
-    "trainer.accelerator",
-    "trainer.precision",
-    "trainer.progress",
-    "logger",
-)
+ASIDE = Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED
+
+
+def _one_process(strategy: str) -> str:
+    # Lightning's other ways to start processes end them with the training, and what was tested would be gone with them.
+    if any(word in strategy for word in ("spawn", "fork", "notebook")):
+        raise ValueError(strategy)
+    return strategy
+
+
+class TrainerSettings(Settings):
+    """The machine's part of a training: conf/trainer."""
+
+    accelerator: Annotated[Literal["auto", "gpu", "cpu"], Role.RESUMABLE | Role.ASIDE]
+    devices: Annotated[
+        Whole | list[Whole] | Text, Words("how many devices, -1 for all, or a list of their numbers"), Role.ASIDE
+    ]
+    num_nodes: Annotated[Positive, Role.ASIDE] = 1
+    strategy: Annotated[
+        Text,
+        AfterValidator(_one_process),
+        Words("auto, or ddp for several devices; not one that spawns or forks its processes"),
+        Role.ASIDE,
+    ]
+    precision: Annotated[Text, Words("auto, 32-true, bf16-mixed, 16-mixed or another of Lightning's"), Role.RESUMABLE]
+    channels_last: Flag
+    gradient_clip_val: Annotated[Number, limits.Gt(0)] | None
+    accumulate_grad_batches: Positive
+    early_stopping: Positive | None
+    progress: Annotated[Flag, Role.RESUMABLE | Role.ASIDE]
+
+
+class SweepSettings(Settings):
+    """What a --multirun does with jobs that are there already."""
+
+    skip_finished: Flag
+
+
+class TrainSettings(Settings):
+    """All of conf/train.yaml."""
+
+    system: Text
+    seed: Annotated[Whole, limits.Ge(0), limits.Le(2**32 - 1), Role.ASIDE]
+    resume: Annotated[Path_ | None, ASIDE]
+    figures: Annotated[Flag, ASIDE]
+    speed: Annotated[Flag, ASIDE] = True
+    data: DataSettings
+    encoder: EncoderSettings
+    model: ModelSettings
+    recipe: RecipeSettings
+    trainer: Annotated[TrainerSettings, Role.UNTAGGED]
+    logger: Annotated[LoggerSettings, ASIDE]
+    sweep: Annotated[SweepSettings | None, Role.ASIDE | Role.UNTAGGED] = None
 
 
 def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
@@ -122,11 +182,11 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
     later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": _all_loggers()}
     saved = OmegaConf.merge(later, saved)
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
-    foreign = [key for key in keys if not any(key == own or key.startswith(own + ".") for own in _MAY_CHANGE)]
+    foreign = [key for key in keys if not has_role(TrainSettings, key, Role.RESUMABLE)]
     if foreign:
         raise UserError(
             f"resume goes on with the run's own configuration; leave out: {', '.join(foreign)} "
-            f"(only {', '.join(_MAY_CHANGE[1:])} may change)"
+            f"(only {', '.join(k for k in keys_with(TrainSettings, Role.RESUMABLE) if k != 'resume')} may change)"
         )
     for key in keys:
         if key == "logger":  # which ones; their settings stay the run's own, unless they are given one by one

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from steel_defects.cli.arguments import TYPED, prepare, quote, read_lists, read_paths, refuse_unknown, rename
+from steel_defects import CONF_DIR
+from steel_defects.cli.arguments import prepare, quote, read_lists, read_paths, rename, rewrite
+from steel_defects.cli.checking import settings_model
+from steel_defects.core.settings import Role, keys_with
+
+COMMANDS = sorted(path.stem for path in Path(CONF_DIR).glob("*.yaml"))
 
 PATHS = [
     "strips",
@@ -75,45 +82,123 @@ def test_lists_and_other_names(monkeypatch):
     assert sys.argv[1:] == ["format=[onnx,openvino]", "precision=[fp32]", "checkpoint=a.onnx", "models=b"]
 
 
-@pytest.mark.parametrize("command", TYPED)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_reads_its_own_keys_as_typed(command, monkeypatch):
-    typed = TYPED[command]
-    words = dict.fromkeys(typed.paths, "1.10") | dict.fromkeys((*typed.path_lists, *typed.lists), "1.10,b")
+    model = settings_model(command)
+    paths, several, lists = (keys_with(model, role) for role in (Role.PATH, Role.PATHS, Role.WORDS))
+    paths = [key for key in paths if key not in several]
+    words = dict.fromkeys(paths, "1.10") | dict.fromkeys((*several, *lists), "1.10,b")
     monkeypatch.setattr(sys, "argv", [command, *(f"{key}={value}" for key, value in words.items()), "other=1.10"])
-    prepare(command)
+    rewrite(command)
     read = {one.key_or_group: one.value() for one in OverridesParser.create().parse_overrides(sys.argv[1:])}
     assert read.pop("other") == 1.1
     for key, value in read.items():
-        if key in typed.paths:
-            assert value == "1.10"
-        elif key in typed.path_lists:
-            assert value == ["1.10", "b"]
-        else:
-            assert value == [1.1, "b"]
+        assert value == ("1.10" if key in paths else ["1.10", "b"] if key in several else [1.1, "b"])
     assert read.keys() == words.keys()
 
 
 def test_predict_takes_its_model_by_that_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["predict", "model=2026_01.ckpt", "input=a b"])
-    prepare("predict")
+    rewrite("predict")
     assert sys.argv[1:] == ["checkpoint='2026_01.ckpt'", "input='a b'"]
+
+
+def refusal(monkeypatch, capsys, command: str, *typed: str) -> list[str]:
+    """The lines that a command ends with."""
+    monkeypatch.setattr(sys, "argv", [command, *typed])
+    with pytest.raises(SystemExit) as ended:
+        prepare(command)
+    assert ended.value.code == 2
+    return capsys.readouterr().err.removeprefix("Error ").splitlines()
 
 
 @pytest.mark.parametrize(
     ("command", "typed", "said"),
     [
-        ("train", ["+epochs=3"], "+epochs: there is no setting epochs; there is recipe.epochs"),
-        ("train", ["+recipe.epoch=3"], "+recipe.epoch: there is no setting recipe.epoch; there is recipe.epochs"),
-        ("train", ["++foo=1", "seed=2", "+bar=1"], "+foo: there is no setting foo\n+bar: there is no setting bar"),
-        ("predict", ["+ouput=x"], "+ouput: there is no setting ouput; there is output"),
+        ("train", ["+epochs=3"], ["+epochs=3: there is no such setting; did you mean recipe.epochs?"]),
+        ("train", ["recipe.epoch=3"], ["recipe.epoch=3: there is no such setting; did you mean recipe.epochs?"]),
+        (
+            "train",
+            ["++foo=1", "seed=x", "+bar=1"],
+            [
+                "++foo=1: there is no such setting",
+                "+bar=1: there is no such setting",
+                "seed=x: a whole number from 0 to 4294967295",
+            ],
+        ),
+        ("train", ["--multirun", "seed=1,x"], ["seed=x: a whole number from 0 to 4294967295"]),
+        ("train", ["data.only_defective=no", "trainer=cpu"], ["data.only_defective=no: true or false"]),
+        ("train", ["model.atrous_rates=[]"],
+         ["model.atrous_rates=[]: three whole numbers, 1 or more: the dilations of the ASPP"]),
+        ("explore", ["sheet=-1", "twins=2"], ["sheet=-1: a whole number, 0 or more", "twins=2: true or false"]),
+        (
+            "predict",
+            ["model=a.onnx", "input=b", "ouput=x", "quality=101"],
+            ["ouput=x: there is no such setting; did you mean output?", "quality=101: a whole number from 1 to 100"],
+        ),
+        (
+            "predict",
+            ["quality=5"],
+            [
+                "model: has no value; it takes a model file, or several checkpoints: [a.ckpt,b.ckpt]",
+                "input: has no value; it takes a path",
+            ],
+        ),
+        ("export", ["checkpoint=a.ckpt", "precision=int4", "parity.fp32.pixels=2"],
+         ["precision=int4: one or more of fp32, bf16, int8, int8-bf16", "parity.fp32.pixels=2: a number from 0 to 1"]),
+        ("evaluate", ["checkpoint=a.ckpt", "tuning.min_areas=[]", "figures=maybe"],
+         ["tuning.min_areas=[]: a list of whole numbers of pixels, 0 or more", "figures=maybe: true or false"]),
+        ("benchmark", ["rounds=0", "train.size=[100,100]"],
+         ["rounds=0: a whole number, 1 or more",
+          "train.size=[100,100]: [height, width] in pixels, multiples of 16 (the net's output stride)"]),
     ],
-)
-def test_keys_that_nobody_would_read_are_refused(monkeypatch, capsys, command, typed, said):
-    monkeypatch.setattr(sys, "argv", ["command", *typed])
-    with pytest.raises(SystemExit) as ended:
-        refuse_unknown(command)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == f"Error {said}\n"
+)  # fmt: skip
+def test_what_is_wrong_is_told_at_once(monkeypatch, capsys, command, typed, said):
+    assert sorted(refusal(monkeypatch, capsys, command, *typed)) == sorted(said)
+
+
+def test_faults_of_a_file_and_of_the_command_line_are_told_together(monkeypatch, capsys, tmp_path):
+    recipe = tmp_path / "recipe" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text(
+        "defaults: [paper, _self_]\nlearning_rate: 0.5\nepoch: 3\noptimizer: adamm\nmomentum: 2\n"
+        "augment:\n  also: {mixup: 0.2}\n"
+    )
+    lines = refusal(
+        monkeypatch,
+        capsys,
+        "train",
+        "--config-dir",
+        str(tmp_path),
+        "recipe=mine",
+        "data.size=[100,100]",
+        "sed=1",
+        "speed=2",
+    )
+    of_file = [line for line in lines if line.endswith(f"  ({recipe})")]
+    keys = [re.split("[=:]", line)[0] for line in lines]
+    assert keys[0] == "sed"
+    assert sorted(keys[1:]) == sorted(
+        [
+            *("data.size", "speed", "recipe.learning_rate", "recipe.epoch", "recipe.optimizer", "recipe.momentum"),
+            "recipe.augment.also.mixup",
+        ]
+    )
+    assert len(of_file) == 5
+
+
+def test_a_recipe_that_lacks_keys_is_told_which(monkeypatch, capsys, tmp_path):
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "lone.yaml").write_text("name: lone\nlr: 0.1\n")
+    lines = refusal(monkeypatch, capsys, "train", "--config-dir", str(tmp_path), "recipe=lone")
+    assert "recipe.optimizer: has no value; it takes sgd or adamw" in lines
+
+
+def test_broken_yaml_is_named(monkeypatch, capsys, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "broken.yaml").write_text("name: [a\nroot: b\n")
+    (line,) = refusal(monkeypatch, capsys, "train", "--config-dir", str(tmp_path), "data=broken")
+    assert "broken.yaml, line" in line
 
 
 def test_the_version_is_this_project_s(monkeypatch, capsys):
@@ -125,12 +210,16 @@ def test_the_version_is_this_project_s(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "word",
+    "words",
     [
-        *("+data.synthetic.size=[64,400]", "+hydra.launcher.ray.remote.num_gpus=1", "+experiment=demo"),
-        *("++recipe.lr=0.1", "+recipe.augment.weights.horizontal_flip=1", "seed=3"),
+        ["+data.synthetic.size=[64,400]", "data=synthetic"],
+        ["experiment=demo"],
+        ["++recipe.lr=0.1"],
+        ["+recipe.augment.weights.horizontal_flip=1"],
+        ["seed=3"],
+        ["logger=[wandb,mlflow]"],
     ],
 )
-def test_keys_that_may_be_added(monkeypatch, word):
-    monkeypatch.setattr(sys, "argv", ["command", word])
-    refuse_unknown("train")
+def test_keys_that_may_be_given(monkeypatch, words):
+    monkeypatch.setattr(sys, "argv", ["command", *words])
+    prepare("train")

@@ -14,7 +14,6 @@ import yaml
 
 from steel_defects import CONF_DIR
 from steel_defects.cli import scripts
-from steel_defects.cli.arguments import TYPED
 
 CONF = Path(CONF_DIR)
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -29,7 +28,6 @@ def run(*words: str, **more) -> subprocess.CompletedProcess:
 def test_every_command_has_a_script():
     installed = {one.name: one.value for one in entry_points(group="console_scripts") if one.name.startswith("steel-")}
     assert installed == {f"steel-{name}": f"steel_defects.cli.scripts:{name}" for name in COMMANDS}
-    assert set(TYPED) == set(COMMANDS)
     for name in COMMANDS:
         assert callable(getattr(scripts, name))
         assert (BIN / f"steel-{name}").is_file()

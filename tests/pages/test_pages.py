@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 import steel_defects
 from steel_defects import CONF_DIR
+from steel_defects.cli.checking import settings_model
 from steel_defects.core.paper import DEVICE, MIOU, ORIGINAL, PAPER, RESIZED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,11 +195,11 @@ def test_contributing_names_what_a_command_consists_of():
     text = section("CONTRIBUTING.md", "Add a command")
     for name in COMMANDS:
         source = (ROOT / "steel_defects" / name / "__main__.py").read_text()
-        assert f'prepare("{name}")' in source, name
+        assert f'begin("{name}")' in source, name
+        assert settings_model(name).__name__ == f"{name.capitalize()}Settings"
         assert f"steel-{name} =" in (ROOT / "pyproject.toml").read_text()
         assert (ROOT / "tests" / name).is_dir()
-    assert "`TYPED`" in text
-    assert "TYPED = {" in (ROOT / "steel_defects/cli/arguments.py").read_text()
+    assert "`<Name>Settings`" in text
 
 
 def test_citation():

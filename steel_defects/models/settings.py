@@ -1,0 +1,49 @@
+"""Settings of a net and of how it is trained: conf/model, conf/encoder and conf/recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import annotated_types as limits
+
+from steel_defects.core.settings import Number, Path_, Positive, Settings, Text, Whole, Words
+from steel_defects.data.settings import AugmentSettings
+
+Channels = Annotated[tuple[Number, Number, Number], Words("three numbers, one a channel")]
+Spread = Annotated[Number, limits.Gt(0)]
+
+
+class ModelSettings(Settings):
+    """The net around the encoder, see `models.nets.build_net`."""
+
+    architecture: Literal["deeplabv3plus", "barebone"]
+    output_stride: Literal[8, 16]
+    atrous_rates: Annotated[
+        tuple[Positive, Positive, Positive], Words("three whole numbers, 1 or more: the dilations of the ASPP")
+    ]
+
+
+class EncoderSettings(Settings):
+    """The encoder, and the pixels that its weights were trained on."""
+
+    name: Annotated[Text, Words("an encoder of segmentation-models-pytorch, or tu-<name> for one of timm's")]
+    weights: Annotated[Path_, Words("imagenet, or a file")] | None
+    mean: Channels
+    std: Annotated[tuple[Spread, Spread, Spread], Words("three numbers, one a channel, each above 0")]
+
+
+class RecipeSettings(Settings):
+    """How a net is trained (paper, sections 3.3 and 6)."""
+
+    name: Text
+    epochs: Positive
+    batch_size: Annotated[Whole, limits.Ge(2)]
+    loss: Text
+    optimizer: Literal["sgd", "adamw"]
+    momentum: Annotated[Number, limits.Ge(0), limits.Lt(1)]
+    lr: Annotated[Number, limits.Ge(0)]
+    weight_decay: Annotated[Number, limits.Ge(0)]
+    schedule: Literal["polynomial", "one_cycle", "constant"]
+    power: Annotated[Number, limits.Gt(0)]
+    warmup: Annotated[Number, limits.Ge(0), limits.Lt(1)]
+    augment: AugmentSettings
