@@ -7,11 +7,25 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from omegaconf import OmegaConf
+from pydantic import AfterValidator
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words
+from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words, Wrong
 from steel_defects.data.settings import DataChanges, is_pair
 from steel_defects.inference.run_data import find_run
+from steel_defects.loggers.settings import LOGGERS
+
+
+def _of_torch(checkpoint: str) -> str:
+    if Path(checkpoint).suffix.lower() != ".ckpt":
+        raise Wrong("a .ckpt; exported files give no probabilities of all classes")
+    return checkpoint
+
+
+def _trains(folds: int) -> int:
+    if folds == 1:
+        raise Wrong("leaves nothing to train on; 2 or more, or 0 for the checkpoint alone")
+    return folds
 
 
 class FoldTrainerSettings(Settings):
@@ -24,8 +38,8 @@ class FoldTrainerSettings(Settings):
 class AuditSettings(Settings):
     """All of conf/audit.yaml."""
 
-    checkpoint: Path_ | None
-    folds: Annotated[Count, Words("a whole number, 2 or more, or 0 for the checkpoint alone")]
+    checkpoint: Annotated[Path_, AfterValidator(_of_torch)] | None
+    folds: Annotated[Count, AfterValidator(_trains), Words("a whole number, 2 or more, or 0 for the checkpoint alone")]
     epochs: Positive | None
     size: NetSize | None
     seed: Count
@@ -116,7 +130,7 @@ def fold_settings(settings: Mapping, data: Mapping) -> dict:
         "data": {**data, "size": list(size), "split": split},
         "recipe": recipe,
         "trainer": {**saved["trainer"], **given, **alone},
-        "logger": {"wandb": False, "tensorboard": False, "mlflow": False, "log_model": False, "tags": []},
+        "logger": {"project": "steel_defects", "tags": [], "log_model": False, **dict.fromkeys(LOGGERS, False)},
         "resume": None,
         "figures": False,
         "speed": False,

@@ -57,9 +57,9 @@ Weight = Annotated[Number, limits.Ge(0)]
 class SplitSettings(Settings):
     """How images are divided into train, val and test."""
 
-    fractions: Fractions
-    seed: Count
-    file: Path_ | None
+    fractions: Fractions = (0.8, 0.1, 0.1)
+    seed: Count = 0
+    file: Path_ | None = None
 
 
 class SyntheticSettings(Settings):
@@ -78,7 +78,7 @@ class DataSettings(Settings):
     csv: Path_
     image_dir: Path_
     classes: ClassNames
-    image_size: Pixels | None
+    image_size: Annotated[Pixels | None, Words("[height, width] in pixels, or null for any")]
     size: NetSize
     only_defective: Flag
     on_bad: Literal["stop", "skip"]

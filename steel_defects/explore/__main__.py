@@ -24,7 +24,6 @@ import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not 
 
 # isort: split
 import logging
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import hydra
@@ -37,12 +36,13 @@ from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.core.settings import read
 from steel_defects.data.annotations import LAYOUTS
 from steel_defects.data.catalog import left_out, require_layout
-from steel_defects.data.settings import check_names, check_size, is_pair
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.explore.assemble import assemble
 from steel_defects.explore.collect import Exploration, collect
+from steel_defects.explore.settings import ExploreSettings
 from steel_defects.explore.sheets import class_sheet
 from steel_defects.page.content import Report
 from steel_defects.page.folder import write_report
@@ -57,19 +57,18 @@ TABLES = ("images", "regions", "segments", "twins", "faults")
 def main(cfg: DictConfig) -> None:
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     try:
-        settings = plain(cfg)
-        explore(settings, folder.path)
+        explore(read(ExploreSettings, plain(cfg)), folder.path)
     except UserError as error:
         if isinstance(error, DataFaults):
             write_faults(folder.faults, error.faults)
         stop(error)
 
 
-def explore(settings: Mapping, folder: Path) -> Report:
+def explore(settings: ExploreSettings, folder: Path) -> Report:
     """Look at a data set, and write the page and its tables.
 
     Args:
-        settings: conf/explore.yaml, composed, as plain values.
+        settings: of the command.
         folder: to write into.
 
     Returns:
@@ -78,65 +77,35 @@ def explore(settings: Mapping, folder: Path) -> Report:
     Raises:
         UserError: where there is nothing to look at, or a setting makes no sense.
     """
-    check(settings)
     RunFolder(folder).must_be_free("exploration")
-    data = settings["data"]
-    root = Path(data["root"]).expanduser()
-    if data.get("synthetic") is not None:
-        write_synthetic(root, **data["synthetic"])
-    require_layout(root, data["csv"], data["image_dir"], without_images=True)
-    excluded = left_out(data["exclude"], root, data["csv"], data["image_dir"], len(data["classes"]))
+    data = settings.data
+    root = Path(data.root).expanduser()
+    if data.synthetic is not None:
+        write_synthetic(root, **data.synthetic.model_dump())
+    require_layout(root, data.csv, data.image_dir, without_images=True)
+    excluded = left_out(data.exclude, root, data.csv, data.image_dir, len(data.classes))
     found = collect(
         root,
-        csv=data["csv"],
-        image_dir=data["image_dir"],
-        classes=data["classes"],
-        image_size=data["image_size"],
-        size=tuple(data["size"]),
+        csv=data.csv,
+        image_dir=data.image_dir,
+        classes=list(data.classes),
+        image_size=data.image_size,
+        size=data.size,
         exclude=excluded,
-        twins=settings["twins"],
+        twins=settings.twins,
     )
     facts = {
-        "Data": data["name"],
+        "Data": data.name,
         "Root": str(root),
-        "Labels": f"{data['csv']}, in the layout {LAYOUTS[found.survey.annotations.layout]}",
-        **({"Left out": f"{plural(len(excluded), 'image')}, by {data['exclude']}"} if data["exclude"] else {}),
+        "Labels": f"{data.csv}, in the layout {LAYOUTS[found.survey.annotations.layout]}",
+        **({"Left out": f"{plural(len(excluded), 'image')}, by {data.exclude}"} if data.exclude else {}),
     }
-    if data["only_defective"]:
+    if data.only_defective:
         facts["data.only_defective"] = "not applied here: clean images are counted, and the data hash is of all images"
-    content = assemble(found, settings["title"], facts, settings["sheet"], settings["twins"])
+    content = assemble(found, settings.title, facts, settings.sheet, settings.twins)
     size = write(content, found, folder)
     show(content, found, folder, size)
     return content
-
-
-def check(settings: Mapping) -> None:
-    """Refuse, all at once, settings that make no sense."""
-    data, wrong = settings["data"], []
-
-    def attempt(refuse: Callable, value: object) -> None:
-        try:
-            refuse(value)
-        except UserError as error:
-            wrong.append(str(error))
-
-    attempt(check_size, data["size"])
-    attempt(check_names, data["classes"])
-    if data["image_size"] is not None and not is_pair(data["image_size"]):
-        wrong.append(f"data.image_size={data['image_size']}: [height, width] in pixels, or null for any")
-    wrong += [
-        f"data.{key}={data[key]}: a path"
-        for key in ("root", "csv", "image_dir", "exclude")
-        if not (isinstance(data[key], str) and data[key]) and not (key == "exclude" and data[key] is None)
-    ]
-    if not isinstance(settings["title"], str) or not settings["title"].strip():
-        wrong.append(f"title={settings['title']}: a text")
-    if not isinstance(settings["sheet"], int) or isinstance(settings["sheet"], bool) or settings["sheet"] < 0:
-        wrong.append(f"sheet={settings['sheet']}: a whole number, 0 or more")
-    if not isinstance(settings["twins"], bool):
-        wrong.append(f"twins={settings['twins']}: true or false")
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def write(content: Report, found: Exploration, folder: Path) -> int:

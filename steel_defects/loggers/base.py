@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,8 @@ import pytorch_lightning as pl
 from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import label_mask
+from steel_defects.loggers.settings import TAG_LENGTH
 from steel_defects.loggers.steady import Steady
-
-TAG_LENGTH = 64  # characters that W&B takes
 
 
 @dataclass(frozen=True)
@@ -139,15 +138,14 @@ class RunLogger(abc.ABC):
         """End the run there, whatever happened, also half-way through `begin`; a second call does nothing."""
 
 
-def tags(overrides: Sequence[str]) -> list[str]:
+def tags(overrides: Sequence[str], untagged: Collection[str]) -> list[str]:
     """What was chosen on the command line, as tags: without paths, loggers, Hydra's own and what is only shown.
 
     W&B takes no long ones, and none twice.
     """
-    silent = ("data.root", "data.num_workers", "logger", "hydra", "resume", "sweep", "figures", "speed", "trainer")
     chosen = []
     for override in overrides:
         key = override.split("=", 1)[0].lstrip("+~")
-        if not any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in silent):
+        if not any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in (*untagged, "hydra")):
             chosen.append(override.lstrip("+")[:TAG_LENGTH])
     return list(dict.fromkeys(chosen))

@@ -11,7 +11,7 @@ import torch
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.packages import package
-from steel_defects.loggers.base import TAG_LENGTH, Results, RunLogger, Start
+from steel_defects.loggers.base import Results, RunLogger, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
@@ -19,27 +19,15 @@ from steel_defects.loggers.wandb_run import WandbRun
 log = logging.getLogger(__name__)
 
 _LOGGERS: dict[str, type[RunLogger]] = {"wandb": WandbRun, "tensorboard": TensorBoardRun, "mlflow": MLflowRun}
-_SETTING = {"wandb": "mode", "mlflow": "tracking_uri"}  # one of those that come with conf/logger/<name>.yaml
 
 
 def check_loggers(options: Mapping) -> None:
-    """Refuse what cannot be done before anything is trained for it.
+    """Refuse loggers whose packages are missing, before anything is trained for them.
 
     Raises:
         UserError: for all of it at once.
     """
-    wrong = [
-        f"logger.{name}=true: write logger={name}, which brings its settings, or logger=[...] for several"
-        for name, setting in _SETTING.items()
-        if options[name] and setting not in options
-    ]
-    if wrong:
-        raise UserError("\n".join(wrong))
-    wrong = _wrong_tags(options)
-    if options["log_model"] and not (options["wandb"] or options["mlflow"]):
-        wrong.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
-    if options["wandb"] and options["mode"] not in ("auto", "online", "offline"):
-        wrong.append(f"logger.mode is auto, online or offline; not {options['mode']!r}")
+    wrong = []
     for name, needed in (("tensorboard", ["tensorboard"]), ("mlflow", ["mlflow", "sqlalchemy", "alembic"])):
         try:
             for module in needed if options[name] else ():
@@ -48,13 +36,6 @@ def check_loggers(options: Mapping) -> None:
             wrong.append(f"logger={name}: {error}")
     if wrong:
         raise UserError("\n".join(wrong))
-
-
-def _wrong_tags(options: Mapping) -> list[str]:
-    tags, most = options["tags"], TAG_LENGTH if options["wandb"] else None
-    if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
-        return [f"logger.tags={tags}: a list of texts, logger.tags=[one,two]"]
-    return [f"logger.tags: W&B takes {most} characters at most: {tag}" for tag in tags if most and len(tag) > most]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from steel_defects.core.settings import Count, Flag, Positive, Role, Settings, Text, Words, Wrong
 
+LOGGERS = ("wandb", "tensorboard", "mlflow")
 TAG_LENGTH = 64  # characters that W&B takes
 
 

@@ -18,19 +18,19 @@ import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not 
 
 # isort: split
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.page.content import Report
 from steel_defects.page.folder import write_report
 from steel_defects.report.accuracy import console_sheet
@@ -38,6 +38,7 @@ from steel_defects.report.assemble import assemble
 from steel_defects.report.collect import collect
 from steel_defects.report.records import Study
 from steel_defects.report.results import results_table
+from steel_defects.report.settings import ReportSettings
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,16 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=CONF_DIR, config_name="report", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     try:
-        report(OmegaConf.to_container(cfg, resolve=True), Path(HydraConfig.get().runtime.output_dir))
+        report(read(ReportSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
     except UserError as error:
         stop(error)
 
 
-def report(settings: Mapping, folder: Path) -> Report:
+def report(settings: ReportSettings, folder: Path) -> Report:
     """Read the runs, compare them, and write the page.
 
     Args:
-        settings: conf/report.yaml, composed, as plain values.
+        settings: of the command.
         folder: to write into.
 
     Returns:
@@ -63,29 +64,13 @@ def report(settings: Mapping, folder: Path) -> Report:
     Raises:
         UserError: where there is nothing to report, or a setting makes no sense.
     """
-    runs = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
-    check(settings | {"runs": runs})
     RunFolder(folder).must_be_free("report")
-    study = collect([Path(str(path)).expanduser() for path in runs])
-    root = settings["data"]["root"]
-    content = assemble(study, settings["title"], Path(root) if root else None, settings["gallery"])
+    study = collect([Path(path).expanduser() for path in settings.folders])
+    root = settings.data.root
+    content = assemble(study, settings.title, Path(root) if root else None, settings.gallery)
     size = write(content, study, folder)
     show(content, study, folder, size)
     return content
-
-
-def check(settings: Mapping) -> None:
-    """Refuse, all at once, settings that make no sense."""
-    wrong = []
-    runs, gallery = settings["runs"], settings["gallery"]
-    if not isinstance(runs, list) or not runs:
-        wrong.append("runs=<folder>[,<folder>]: the runs or sweeps to report, at least one")
-    if not isinstance(gallery, int) or isinstance(gallery, bool) or gallery < 0:
-        wrong.append(f"gallery={gallery}: a whole number, 0 or more")
-    if not isinstance(settings["title"], str) or not settings["title"].strip():
-        wrong.append(f"title={settings['title']}: a text")
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def write(content: Report, study: Study, folder: Path) -> int:

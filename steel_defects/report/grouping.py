@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from steel_defects.core.paper import PAPER
+from steel_defects.core.settings import Role, keys_with
 from steel_defects.page.content import Omission
 from steel_defects.report.records import Run, System
+from steel_defects.train.settings import TrainSettings
 
-# Settings that do not make a run another system: where it ran, with which seed, and what it told of itself.
-_ASIDE = (
-    *("seed", "resume", "figures", "speed", "sweep", "logger", "data.root", "data.num_workers"),
-    *("trainer.progress", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-)
+# Where it ran, with which seed, and what it told of itself; and what a resumed run was started with.
+_ASIDE = keys_with(TrainSettings, Role.ASIDE)
 
 
 def without_copies(runs: list[Run]) -> tuple[list[Run], list[Omission]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from steel_defects.core.settings import Count, Path_, Role, Settings, Text, Words
 
 
@@ -17,8 +19,15 @@ class ReportSettings(Settings):
     """All of conf/report.yaml."""
 
     runs: Annotated[
-        Path_ | tuple[Path_, ...] | None, Words("folders of runs or of sweeps: <folder>[,<folder>]"), Role.PATHS
+        Path_ | Annotated[tuple[Path_, ...], Field(min_length=1)],
+        Words("folders of runs or of sweeps, at least one: runs=<folder>[,<folder>]"),
+        Role.PATHS,
     ]
     title: Annotated[Text, Role.PATH]
     data: ImageSettings
     gallery: Count
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders to look for runs in."""
+        return (self.runs,) if isinstance(self.runs, str) else self.runs

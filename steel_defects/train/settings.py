@@ -33,10 +33,8 @@ from steel_defects.core.settings import (
     keys_with,
 )
 from steel_defects.data.settings import DataSettings
-from steel_defects.loggers.settings import LoggerSettings
+from steel_defects.loggers.settings import LOGGERS, LoggerSettings
 from steel_defects.models.settings import EncoderSettings, ModelSettings, RecipeSettings
-
-LOGGERS = ("wandb", "tensorboard", "mlflow")
 
 ASIDE = Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED
 

@@ -16,6 +16,7 @@ from steel_defects.cli.console import print_scores, quiet_libraries
 from steel_defects.core.errors import UserError
 from steel_defects.core.machine import device_name
 from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.core.settings import Role, keys_with, read
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
@@ -23,7 +24,6 @@ from steel_defects.models.losses import get_loss
 from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.page.sheet import plural
-from steel_defects.train.checks import check_values
 from steel_defects.train.results import (
     draw_figures,
     found,
@@ -32,6 +32,7 @@ from steel_defects.train.results import (
     write_per_image,
     write_predictions,
 )
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.trainer import build_trainer, choose_accelerator
 from steel_defects.train.usage import PeakMemory
 
@@ -55,7 +56,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     """
     quiet_libraries()
     check_loggers(settings["logger"])
-    check_values(settings)
+    read(TrainSettings, settings)
     choose_accelerator(settings["trainer"]["accelerator"])
     get_loss(settings["recipe"]["loss"])  # before images are read for nothing
     started = time.perf_counter()
@@ -91,7 +92,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         settings["logger"],
         settings["system"],
         sweep,
-        tags(run.overrides()),
+        tags(run.overrides(), keys_with(TrainSettings, Role.UNTAGGED)),
         settings | found(data, module, trainer),
         data.classes,
         goes_on=resume is not None,

@@ -162,7 +162,14 @@ def test_the_checkpoint_alone_judges_what_its_run_held_out(run, configure, tmp_p
         ((), ["checkpoint=<run>/checkpoints/best.ckpt says how", "reviewed=<audit.csv>"]),
         (
             ("checkpoint=net.onnx", "folds=1", "spoil=2", "least=-1", "tta=maybe", "epochs=0"),
-            ["checkpoint=net.onnx: a .ckpt", "folds=1 leaves", "spoil=2: a share", "least=-1", "tta is", "epochs=0"],
+            [
+                "checkpoint=net.onnx: a .ckpt",
+                "folds=1: leaves",
+                "spoil=2: a number from 0 to 1",
+                "least=-1",
+                "tta=maybe",
+                "epochs=0",
+            ],
         ),
         (("checkpoint=nowhere/best.ckpt",), ["no model file nowhere/best.ckpt"]),
         (("reviewed=nowhere.csv",), ["reviewed=<audit.csv> needs to know which labels"]),

@@ -16,21 +16,23 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
+from steel_defects.core import settings
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import left_out, load_catalog
 from steel_defects.data.rle import decode
 from steel_defects.explore.__main__ import TABLES, explore
+from steel_defects.explore.settings import ExploreSettings
 from steel_defects.page.content import Report
 
 CLASSES = ["pits", "streaks", "scratches", "patches"]
 
 
-def given(root: Path, *overrides: str) -> dict:
+def given(root: Path, *overrides: str) -> ExploreSettings:
     """conf/explore.yaml, composed, for the small synthetic strips."""
     shrink = ["data=synthetic", "data.synthetic=null", "data.image_size=[64,400]", "data.size=[64,64]", "sheet=3"]
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         cfg = compose("explore", [*shrink, f"data.root={root}", *overrides])
-    return OmegaConf.to_container(cfg, resolve=True)
+    return settings.read(ExploreSettings, OmegaConf.to_container(cfg, resolve=True))
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
@@ -185,8 +187,8 @@ def test_excluded_images_are_nowhere(copied, tmp_path, truth):
     assert len(read(tmp_path / "out", "images")) == 49
     assert content.facts["Left out"] == f"1 image, by {tmp_path / 'out.csv'}"
     shutil.rmtree(copied / "train_images")
-    data = given(copied, f"data.exclude={tmp_path / 'out.csv'}")["data"]
-    out = left_out(data["exclude"], copied, data["csv"], data["image_dir"], len(data["classes"]))
+    data = given(copied, f"data.exclude={tmp_path / 'out.csv'}").data
+    out = left_out(data.exclude, copied, data.csv, data.image_dir, len(data.classes))
     assert out == {name}  # known from the label file alone, too
 
 
@@ -269,13 +271,13 @@ def test_all_settings_that_make_no_sense_are_told_at_once(tiny_root, tmp_path):
     wrong = ["data.size=[100,100]", "data.classes=[]", "data.image_size=7", "data.csv=1", "sheet=-1", "twins=3"]
     with pytest.raises(UserError) as caught:
         explore(given(tiny_root, *wrong, "title="), tmp_path)
-    assert str(caught.value).splitlines() == [
-        "data.size=[100, 100]: [height, width] in pixels, multiples of 16 (the net's output stride)",
+    assert sorted(str(caught.value).splitlines()) == [
         "data.classes=[]: a list with one name for each class, all different, without slashes",
-        "data.image_size=7: [height, width] in pixels, or null for any",
         "data.csv=1: a path",
-        "title=: a text",
+        "data.image_size=7: [height, width] in pixels, or null for any",
+        "data.size=[100,100]: [height, width] in pixels, multiples of 16 (the net's output stride)",
         "sheet=-1: a whole number, 0 or more",
+        "title=: a text",
         "twins=3: true or false",
     ]
 

@@ -17,9 +17,11 @@ from omegaconf import OmegaConf
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.loggers.base import Results, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
 from steel_defects.loggers.opening import check_loggers, open_loggers
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
 
@@ -264,10 +266,11 @@ def test_what_begins_and_fails_is_closed_and_leaves_no_trace(settings, tmp_path,
         ({"wandb": True}, r"logger\.wandb=true: write logger=wandb"),
         ({"mlflow": True}, r"logger\.mlflow=true: write logger=mlflow"),
         ({"tags": "mytag"}, r"logger\.tags=mytag: a list of texts"),
-        ({"tags": None}, r"logger\.tags=None: a list of texts"),
+        ({"tags": None}, r"logger\.tags=null: a list of texts"),
         ({"tags": [1]}, r"logger\.tags=\[1\]: a list of texts"),
     ],
 )
 def test_settings_of_loggers_that_are_none(settings, changes, message):
+    values = settings()
     with pytest.raises(UserError, match=message):
-        check_loggers(settings()["logger"] | changes)
+        read(TrainSettings, values | {"logger": values["logger"] | changes})

@@ -15,12 +15,14 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import Role, keys_with, read
 from steel_defects.evaluate.__main__ import evaluate
 from steel_defects.loggers import keys
 from steel_defects.loggers.base import Start, tags
-from steel_defects.loggers.opening import check_loggers, open_loggers
+from steel_defects.loggers.opening import open_loggers
 from steel_defects.loggers.wandb_page import shown_images
 from steel_defects.loggers.wandb_run import _mode
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
 wandb = pytest.importorskip("wandb")
@@ -256,7 +258,7 @@ def test_tags_are_what_was_chosen():
         "experiment=paper/baseline",
         "data.classes=[" + "a" * 90 + "]",
     ]
-    found = tags([*overrides, "encoder=resnet34"])
+    found = tags([*overrides, "encoder=resnet34"], keys_with(TrainSettings, Role.UNTAGGED))
     assert found[:3] == ["encoder=resnet34", "data.synthetic.size=[64,400]", "experiment=paper/baseline"]
     assert [len(tag) for tag in found[3:]] == [64]
 
@@ -273,8 +275,8 @@ def test_the_worst_half_and_some_of_each_quality():
 
 
 def test_unknown_mode(settings):
-    with pytest.raises(UserError, match=r"logger\.mode is auto, online or offline"):
-        check_loggers(settings("logger=wandb", "logger.mode=sometimes")["logger"])
+    with pytest.raises(UserError, match=r"logger\.mode=sometimes: auto, online or offline"):
+        read(TrainSettings, settings("logger=wandb", "logger.mode=sometimes"))
 
 
 @pytest.mark.parametrize(
@@ -302,14 +304,14 @@ def test_what_the_environment_says_of_wandb_is_heeded(monkeypatch, variable, val
 @pytest.mark.parametrize("choice", ["csv", "tensorboard"])
 def test_a_model_that_nobody_would_keep_is_refused(settings, choice):
     with pytest.raises(UserError, match=r"logger\.log_model=true"):
-        check_loggers(settings(f"logger={choice}", "logger.log_model=true")["logger"])
+        read(TrainSettings, settings(f"logger={choice}", "logger.log_model=true"))
 
 
 def test_tags_of_ones_own_that_wandb_does_not_take(settings):
     with pytest.raises(UserError, match=r"W&B takes 64 characters at most: x{65}$"):
-        check_loggers(settings("logger=wandb", f"logger.tags=[{'x' * 65}]")["logger"])
-    check_loggers(settings("logger=wandb", f"logger.tags=[{'x' * 64}]")["logger"])
-    check_loggers(settings("logger=tensorboard", f"logger.tags=[{'x' * 65}]")["logger"])
+        read(TrainSettings, settings("logger=wandb", f"logger.tags=[{'x' * 65}]"))
+    read(TrainSettings, settings("logger=wandb", f"logger.tags=[{'x' * 64}]"))
+    read(TrainSettings, settings("logger=tensorboard", f"logger.tags=[{'x' * 65}]"))
 
 
 def test_pictures_that_wandb_does_not_take_stop_nothing(settings, tmp_path, monkeypatch, caplog):

@@ -14,7 +14,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.report.__main__ import report
+from steel_defects.report.settings import ReportSettings
 from steel_defects.train.training import train
 
 
@@ -42,8 +44,9 @@ def made(runs, tmp_path_factory):
     return folder, report(given(runs), folder)
 
 
-def given(*runs: Path, **changes) -> dict:
-    return {"runs": list(map(str, runs)), "title": "Steel", "data": {"root": None}, "gallery": 2} | changes
+def given(*runs: Path, **changes) -> ReportSettings:
+    values = {"runs": list(map(str, runs)), "title": "Steel", "data": {"root": None}, "gallery": 2}
+    return read(ReportSettings, values | changes)
 
 
 def table(text: str, title: str) -> pd.DataFrame:
@@ -227,7 +230,7 @@ def test_on_the_command_line(runs, tmp_path):
     [
         ([], "runs=<folder>"),
         (["runs=nowhere"], "There is nothing to report"),
-        (["runs=nowhere", "gallery=-1", "title=''"], "gallery=-1: a whole number, 0 or more\ntitle="),
+        (["runs=nowhere", "gallery=-1", "title=''"], "gallery=-1: a whole number, 0 or more"),
     ],
 )
 def test_mistakes_have_one_clear_error(tmp_path, overrides, message):

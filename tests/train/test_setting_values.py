@@ -7,19 +7,20 @@ import torch
 from pytorch_lightning import seed_everything
 
 from steel_defects.core.errors import UserError
-from steel_defects.train.checks import check_values
+from steel_defects.core.settings import read
+from steel_defects.train.settings import TrainSettings
 
 WRONG = {
     "seed=5000000000": "a whole number from 0 to 4294967295",
     "recipe.epochs=0": "a whole number, 1 or more",
     "recipe.batch_size=1": "a whole number, 2 or more",
-    "recipe.optimizer=lion": "one of sgd, adamw",
+    "recipe.optimizer=lion": "sgd or adamw",
     "recipe.lr=-1": "a number, 0 or more",
     "recipe.weight_decay=abc": "a number, 0 or more",
-    "recipe.momentum=1": "a number, from 0 to below 1",
-    "recipe.schedule=step": "one of polynomial, one_cycle, constant",
+    "recipe.momentum=1": "a number from 0 to below 1",
+    "recipe.schedule=step": "polynomial, one_cycle or constant",
     "recipe.power=0": "a number, above 0",
-    "recipe.warmup=1": "a number, from 0 to below 1",
+    "recipe.warmup=1": "a number from 0 to below 1",
     "encoder.mean=[0.5]": "three numbers, one a channel",
     "encoder.std=[0.2,0.2,0]": "three numbers, one a channel, each above 0",
     "data.num_workers=-1": "a whole number, 0 or more, or null",
@@ -31,7 +32,7 @@ WRONG = {
 
 def test_all_wrong_values_are_told_at_once(settings):
     with pytest.raises(UserError) as caught:
-        check_values(settings(*WRONG))
+        read(TrainSettings, settings(*WRONG))
     told = dict(line.split(": ", 1) for line in str(caught.value).splitlines())
     assert {key.replace(" ", ""): words for key, words in told.items()} == WRONG
 
@@ -39,7 +40,7 @@ def test_all_wrong_values_are_told_at_once(settings):
 @pytest.mark.parametrize("odd", ["true", ".nan", "[1]", "null"])
 def test_what_is_no_number_is_none(settings, odd):
     with pytest.raises(UserError, match=r"recipe\.lr=.*: a number, 0 or more"):
-        check_values(settings(f"recipe.lr={odd}"))
+        read(TrainSettings, settings(f"recipe.lr={odd}"))
 
 
 def test_edges_are_taken_and_torch_takes_them_too(settings):
@@ -47,13 +48,12 @@ def test_edges_are_taken_and_torch_takes_them_too(settings):
         *("seed=4294967295", "recipe.lr=0", "recipe.weight_decay=0", "recipe.momentum=0", "recipe.warmup=0"),
         *("data.num_workers=null", "trainer.early_stopping=1", "trainer.strategy=ddp_find_unused_parameters_true"),
     )
-    check_values(values)
+    read(TrainSettings, values)
     recipe, weight = values["recipe"], [torch.nn.Parameter(torch.zeros(1))]
     torch.optim.SGD(weight, recipe["lr"], recipe["momentum"], weight_decay=recipe["weight_decay"])
     seed_everything(values["seed"])
 
 
-def test_what_only_a_logger_needs_is_checked_with_it_alone(settings):
-    check_values(settings())
+def test_what_a_logger_needs_is_checked(settings):
     with pytest.raises(UserError, match=r"logger\.num_images=-1: a whole number, 0 or more"):
-        check_values(settings("logger=wandb", "logger.num_images=-1"))
+        read(TrainSettings, settings("logger=wandb", "logger.num_images=-1"))
