@@ -285,7 +285,7 @@ def test_command_from_start_to_end(folder):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["input=in"], "give model=..."),
+        (["input=in"], "model: has no value"),
         (["checkpoint=net.onnx", "input=nowhere"], "nowhere"),
         (["--multirun", "checkpoint=a.onnx,b.onnx", "input=in"], "--multirun"),
     ],
