@@ -19,6 +19,8 @@ from steel_defects.data.synthetic import allocate, write_synthetic
 from steel_defects.data.synthetic.strip import MIN_SIDE, draw_strip
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
+from steel_defects.inference.model import Model
+from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import find_images
 from steel_defects.predict.pipeline import predict_images
 
@@ -105,11 +107,11 @@ def time_loading(pictures: Pictures, threads: int, seconds: float) -> Timing:
 
 def time_prediction(engine: TypicalAnswers, pictures: Pictures, count: int, overlays: bool, scratch: Path) -> float:
     """Predict `count` images in this process, from files to masks and tables; images/s, the tables included."""
-    decision = Decision.argmax(len(engine.card.classes))
+    model = Model(engine, Decision.argmax(len(engine.card.classes)))
     paths = pictures.repeated(count)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         started = time.perf_counter()
-        summary = predict_images(paths, engine, decision, Path(folder) / "out", overlays=overlays)
+        summary = predict_images(paths, Handler(model, Path(folder) / "out", overlays=overlays))
         seconds = time.perf_counter() - started
     if summary.interrupted:  # there, Ctrl-C ends in tables of what was done; here it ends the benchmark
         raise KeyboardInterrupt

@@ -29,17 +29,49 @@ _WAY_OUT = "save it as grey with 8 or 16 bits a pixel"
 
 
 class ImageError(UserError):
-    """A file that cannot be read as an image. The message does not name the file: the caller knows it."""
+    """An image that cannot be read, or made use of.
+
+    Args:
+        reason: what is wrong, as the rest of a sentence that begins with the image's name.
+        name: of the image; without, the message is the reason alone, for those who know which image it is.
+    """
+
+    def __init__(self, reason: str, name: str | Path = "") -> None:
+        super().__init__(f"{name} {reason}" if name else reason)
+        self.reason = reason
 
 
 def read_grey(path: Path, white: int | None = None) -> np.ndarray:
-    """Read an image as grey, whatever its ending says, in the pixels as stored.
+    """Read an image file as grey, whatever its ending says: see `decode_grey`.
+
+    Args:
+        path: JPEG, PNG, BMP or TIFF.
+        white: the value that counts as white, 1 to 65535.
+
+    Returns:
+        uint8 [height, width].
+
+    Raises:
+        ImageError: where the file is missing or cannot be read, or `decode_grey` raises it. It does not name the file.
+        ValueError: where `white` is out of range.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ImageError("does not exist") from None
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror or error})") from None
+    return decode_grey(data, white)
+
+
+def decode_grey(data: bytes, white: int | None = None) -> np.ndarray:
+    """Make a grey image of what an image file holds, in the pixels as stored.
 
     Colour is weighed to grey. A turn noted in the EXIF data is not applied, because labels count the pixels as stored.
     Of a TIFF with several pages, the first is read.
 
     Args:
-        path: JPEG, PNG, BMP or TIFF.
+        data: of a JPEG, PNG, BMP or TIFF.
         white: the value that counts as white where more than 8 bits a pixel are stored (1 to 65535): 4095 for a 12-bit
             camera, which fills only the lower part of 16 bits. None takes the largest that fits. 8-bit images are
             read as they are.
@@ -48,18 +80,12 @@ def read_grey(path: Path, white: int | None = None) -> np.ndarray:
         uint8 [height, width].
 
     Raises:
-        ImageError: where the file is missing, empty, cut short, damaged, no image, or stores no grey values that could
-            be brought to 8 bits.
+        ImageError: where the data is empty, cut short, damaged, no image, or stores no grey values that could be
+            brought to 8 bits.
         ValueError: where `white` is out of range.
     """
     if white is not None and not 1 <= white <= 65535:
         raise ValueError(f"white is {white}; it must be from 1 to 65535")
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError("does not exist") from None
-    except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror or error})") from None
     if not data:
         raise ImageError("is empty (0 bytes)")
 

@@ -52,6 +52,8 @@ def open_engine(
     kinds = {path.suffix.lower() for path in paths}
     if not kinds <= SUFFIXES.keys():
         raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UserError(f"threads={threads}: a whole number from 1, or None for all cores")
     threads = threads or available_cores()
     if kinds == {".ckpt"}:
         if missing := missing_packages("train"):

@@ -38,10 +38,9 @@ from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import content_hash
-from steel_defects.inference.decision import Decision, read_decision
-from steel_defects.inference.engine import Engine
-from steel_defects.inference.loading import open_engine
+from steel_defects.inference.model import load_model
 from steel_defects.page.sheet import plural
+from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import find_images
 from steel_defects.predict.journal import refuse_used
 from steel_defects.predict.pipeline import Summary, predict_images
@@ -99,7 +98,7 @@ def predict(
         checkpoint: a `.ckpt`, an exported `.onnx` or OpenVINO `.xml`, or several `.ckpt`.
         input: a file, a folder or a glob.
         output: folder of the results.
-        decision: `auto`, `argmax` or a JSON file.
+        decision: see `load_model`.
         white: grey value that is white in 16-bit images; None takes the largest that fits.
         masks: write them.
         overlays: write them.
@@ -107,7 +106,7 @@ def predict(
         submission: Kaggle's sample submission; only the images it lists are predicted.
         resume: go on with what is in the output folder.
         progress: show a bar, on a terminal.
-        precision: see `open_engine`, as for all that follow.
+        precision: see `load_model`, as for all that follow.
         size: (height, width) the net works at.
         tta: average over mirror images.
         device: `auto`, `cpu` or `cuda`.
@@ -132,32 +131,20 @@ def predict(
     paths = find_images(str(input), target)
     if target.resolve() in {path.resolve().parent for path in paths.values()}:
         raise UserError(f"output={output} is the folder of the images themselves; name another for the results")
-    engine = open_engine(files, precision=precision, threads=threads, device=device, tta=tta, size=size)
-    chosen, where = choose_decision(engine, str(decision))
+    options = {"precision": precision, "threads": threads, "device": device, "tta": tta, "size": size}
+    model = load_model(files, decision=decision, **options)
     finish = None
     if submission is not None:
-        paths, finish = only_listed(Path(submission).expanduser(), paths, len(engine.card.classes), target)
-    announce(files, engine, tta, chosen, where, len(paths), target)
+        paths, finish = only_listed(Path(submission).expanduser(), paths, len(model.classes), target)
+    announce(files, model, str(decision), len(paths), target)
     head = {
         "model": [{"file": file.name, "sha256": content_hash(file)} for file in files],
-        "precision": engine.about.get("precision", engine.card.precision),
-        "size": engine.card.size,
+        "precision": model.about.get("precision", model.card.precision),
+        "size": model.size,
         "tta": tta,
     }
-    return predict_images(
-        paths,
-        engine,
-        chosen,
-        target,
-        masks=masks,
-        overlays=overlays,
-        white=white,
-        quality=quality,
-        resume=resume,
-        head=head,
-        progress=progress,
-        finish=finish,
-    )
+    handler = Handler(model, target, masks, overlays, white, quality)
+    return predict_images(paths, handler, resume=resume, head=head, progress=progress, finish=finish)
 
 
 def check(
@@ -186,26 +173,6 @@ def check(
         wrong.append(f"size={size}: [height,width] in pixels")
     if wrong:
         raise UserError("\n".join(wrong))
-
-
-def choose_decision(engine: Engine, asked: str) -> tuple[Decision, str]:
-    """What turns the net's maps into masks.
-
-    Args:
-        engine: its card has the model's own.
-        asked: `auto` for that one, `argmax`, or a JSON file.
-
-    Returns:
-        the decision, and where it comes from.
-
-    Raises:
-        UserError: where the file is missing or broken.
-    """
-    if asked == "auto":
-        return engine.card.decision, "the model's own"
-    if asked == "argmax":
-        return Decision.argmax(len(engine.card.classes)), "as asked"
-    return read_decision(Path(asked).expanduser(), engine.card.classes), f"from {asked}"
 
 
 if __name__ == "__main__":

@@ -7,14 +7,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
 from steel_defects.data.images import ImageError, read_grey
-from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import Engine
-from steel_defects.predict.defects import find_defects
+from steel_defects.inference.defects import Defect
+from steel_defects.inference.model import Model
 from steel_defects.predict.journal import MASKS, OVERLAYS
 from steel_defects.predict.pictures import mask_png, overlay_jpeg
 
@@ -26,8 +23,7 @@ class Handler:
     """Takes one image from its file to its record, and writes its pictures; called from several threads.
 
     Args:
-        engine: gives the maps.
-        decision: makes them a mask.
+        model: finds the defects.
         output: folder of the results.
         masks: write them.
         overlays: write them.
@@ -35,8 +31,7 @@ class Handler:
         quality: of the overlays' JPEG, 1..100.
     """
 
-    engine: Engine
-    decision: Decision
+    model: Model
     output: Path
     masks: bool = True
     overlays: bool = True
@@ -56,7 +51,7 @@ class Handler:
         try:
             return self._predict(image, path, short)
         except ImageError as error:
-            reason = str(error)
+            reason = error.reason
         except UserError:
             raise  # a picture that cannot be written: neither can the next
         except Exception as error:  # too large for memory, say: engines have their own words for it
@@ -72,25 +67,20 @@ class Handler:
             raise ImageError("is no file")  # reading a pipe would wait forever
         if len(os.fsencode(PurePosixPath(short).name)) > _LONGEST:
             raise ImageError(f"has a name of more than {_LONGEST} bytes, too long for its pictures; rename it")
-        grey = read_grey(path, self.white)
-        maps = self.engine(grey)
-        if not np.isfinite(maps.confidence.max()):
-            raise ImageError("gets no number from the net; look at the model, or at its precision")
-        mask = self.decision.mask(maps)
-        codes, defects = find_defects(mask, maps.confidence)
+        found = self.model.predict(read_grey(path, self.white))
         if self.masks:
-            write_whole(self.mask_path(short), mask_png(mask))
+            write_whole(self.mask_path(short), mask_png(found.mask))
         if self.overlays:
-            write_whole(self.overlay_path(short), overlay_jpeg(grey, mask, self.quality))
-        height, width = grey.shape
+            write_whole(self.overlay_path(short), overlay_jpeg(found.image, found.mask, self.quality))
+        height, width = found.mask.shape
         return {
             "image": image,
             "status": "ok",
             "file": stamp[:2],
             "height": height,
             "width": width,
-            "codes": codes,
-            "defects": [defect._asdict() for defect in defects],
+            "codes": found.codes,
+            "defects": [_record(defect) for defect in found.defects],
         }
 
     def mask_path(self, short: str) -> Path:
@@ -106,6 +96,11 @@ class Handler:
             return False
         pictures = [self.mask_path(short)] * self.masks + [self.overlay_path(short)] * self.overlays
         return all(picture.is_file() and picture.stat().st_size for picture in pictures)
+
+
+def _record(defect: Defect) -> dict:
+    """A defect as the journal keeps it: the names of the classes stand in the journal's head."""
+    return {key: value for key, value in vars(defect).items() if key != "class_name"}
 
 
 def file_stamp(path: Path) -> list | None:

@@ -13,8 +13,6 @@ import cv2
 from tqdm import tqdm
 
 from steel_defects import __version__
-from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import Engine
 from steel_defects.inference.stream import ordered_map
 from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import output_names
@@ -51,14 +49,8 @@ class Summary:
 
 def predict_images(
     paths: Mapping[str, Path],
-    engine: Engine,
-    decision: Decision,
-    output: Path,
+    handler: Handler,
     *,
-    masks: bool = True,
-    overlays: bool = True,
-    white: int | None = None,
-    quality: int = 90,
     resume: bool = False,
     head: Mapping | None = None,
     progress: bool = False,
@@ -70,13 +62,7 @@ def predict_images(
 
     Args:
         paths: name -> file, in the order of the tables.
-        engine: gives the maps.
-        decision: makes them masks.
-        output: folder of the results, made if need be.
-        masks: write masks.
-        overlays: write overlays.
-        white: grey value that is white in 16-bit images; None takes the largest that fits.
-        quality: of the overlays' JPEG, 1..100.
+        handler: takes each from its file to its record; its output folder is made if need be.
         resume: go on in a folder that holds results; without, such a folder is refused.
         head: plain values that must be the same when a run is gone on with, besides decision, classes and `white`.
         progress: show a bar, on a terminal.
@@ -89,12 +75,11 @@ def predict_images(
         UserError: where the output folder is in use, or cannot be written to.
     """
     cv2.setNumThreads(1)  # each image has its thread; OpenCV's own would only fight them for the cores
-    classes = engine.card.classes
-    handler = Handler(engine, decision, output, masks, overlays, white, quality)
-    settings = {"version": __version__, "classes": classes, "decision": decision.as_dict(), "white": white}
+    model, output = handler.model, handler.output
+    decided = {"classes": model.classes, "decision": model.decision.as_dict(), "white": handler.white}
     short = output_names(paths)
     predicted, interrupted = 0, False
-    with Journal(output, {**settings, **(head or {})}, resume) as journal:
+    with Journal(output, {"version": __version__, **decided, **(head or {})}, resume) as journal:
         if journal.dropped:
             log.warning("%d records of the journal are damaged; their images are done again", journal.dropped)
         jobs = ((image, path, short[image]) for image, path in paths.items())
@@ -108,7 +93,7 @@ def predict_images(
         )
         started = time.perf_counter()
         try:
-            with bar, closing(ordered_map(handler, jobs, engine.parallel + 1)) as records:
+            with bar, closing(ordered_map(handler, jobs, model.parallel + 1)) as records:
                 for record in records:
                     journal.append(record)
                     predicted += 1
@@ -116,7 +101,7 @@ def predict_images(
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.perf_counter() - started
-        totals = write_tables(output, paths, journal, classes)
+        totals = write_tables(output, paths, journal, model.classes)
         if finish is not None and not interrupted:
             finish(journal)
     return Summary(output, len(paths), predicted, seconds, totals, interrupted)

@@ -9,30 +9,29 @@ from pathlib import Path
 from rich.table import Table
 
 from steel_defects.cli.console import wide_console
-from steel_defects.inference.decision import Decision
-from steel_defects.inference.engine import Engine
+from steel_defects.inference.model import Model
 from steel_defects.page.sheet import plural
 from steel_defects.predict.pipeline import Summary
 
 log = logging.getLogger(__name__)
 
 
-def announce(
-    files: Sequence[Path], engine: Engine, tta: bool, decision: Decision, where: str, count: int, output: Path
-) -> None:
-    """Say what is about to be done, with what."""
-    card, (height, width) = engine.card, engine.card.size
-    about = [f"{engine.about.get('engine')} on {engine.about.get('device')}"]
-    if threads := engine.about.get("threads"):
+def announce(files: Sequence[Path], model: Model, asked: str, count: int, output: Path) -> None:
+    """Say what is about to be done, with what; `asked` is the decision as the user said it."""
+    card, decision, (height, width) = model.card, model.decision, model.size
+    about = [f"{model.about.get('engine')} on {model.about.get('device')}"]
+    if threads := model.about.get("threads"):
         about.append(plural(threads, "thread"))
     if decision.is_argmax:
         how = "argmax"
     else:
         rules = zip(card.classes, decision.thresholds, decision.min_area, strict=True)
         how = ", ".join(f"{name} from {least:.3g}, {area} px" for name, least, area in rules)
+    where = {"auto": "the model's own", "argmax": "as asked"}.get(asked, f"from {asked}")
+    mirrored = ", with mirror images" if model.about.get("tta") else ""
     lines = {
         "model": ", ".join(map(str, files)),
-        "net": f"{card.system}, {card.precision}, at {height}x{width}{', with mirror images' * tta}",
+        "net": f"{card.system}, {card.precision}, at {height}x{width}{mirrored}",
         "engine": ", ".join(about),
         "decision": f"{how} ({where})",
         "input": plural(count, "image"),

@@ -26,9 +26,9 @@ from steel_defects.data.catalog import Sample
 from steel_defects.data.images import read_grey
 from steel_defects.data.rle import decode
 from steel_defects.export import __main__ as command
+from steel_defects.export import convert
 from steel_defects.export.__main__ import export
 from steel_defects.export.parity import Parity, Tolerance
-from steel_defects.inference import convert
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.loading import open_engine
 from steel_defects.train.training import train
@@ -317,7 +317,7 @@ def test_command(run, tmp_path):
     surroundings = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
     arguments = [
         *("checkpoint=run/checkpoints/best.ckpt", "format=onnx,openvino", "precision=fp32,int8", "threads=1"),
-        *("calibration.images=2", "parity.images=2", "parity.int8.pixels=1.5"),
+        *("calibration.images=2", "parity.images=2", "parity.int8.pixels=1"),
     ]
     result = subprocess.run(
         [sys.executable, "-m", "steel_defects.export", *arguments],

@@ -22,6 +22,7 @@ from PIL import Image
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
 from steel_defects.data import rle
+from steel_defects.inference import model
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
@@ -36,6 +37,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import numpy as np
+from steel_defects.inference import model
 from steel_defects.predict import __main__ as predict
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
@@ -47,7 +49,7 @@ class Rule(Engine):
         time.sleep(PAUSE)
         return Maps(np.where(image > 200, 2, 1).astype(np.uint8), np.where(image > 150, 0.9, 0.1).astype(np.float32))
 
-predict.open_engine = lambda *_, **__: Rule()
+model.open_engine = lambda *_, **__: Rule()
 predict.main()
 """
 
@@ -82,7 +84,7 @@ def folder(tmp_path) -> Path:
 def opened(monkeypatch) -> list:
     """Opens the rule whatever is asked for, and keeps what was."""
     calls = []
-    monkeypatch.setattr(command, "open_engine", lambda *args, **options: calls.append((args, options)) or Rule())
+    monkeypatch.setattr(model, "open_engine", lambda *args, **options: calls.append((args, options)) or Rule())
     return calls
 
 
@@ -283,7 +285,7 @@ def test_command_from_start_to_end(folder):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["input=in"], "give model=..."),
+        (["input=in"], "model: has no value"),
         (["checkpoint=net.onnx", "input=nowhere"], "nowhere"),
         (["--multirun", "checkpoint=a.onnx,b.onnx", "input=in"], "--multirun"),
     ],

@@ -25,7 +25,9 @@ from steel_defects.data.images import read_grey
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
+from steel_defects.inference.model import Model
 from steel_defects.predict import handler
+from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import output_names
 from steel_defects.predict.journal import TABLES
 from steel_defects.predict.pipeline import Summary, predict_images
@@ -84,9 +86,11 @@ def bad(paths, tmp_path) -> dict[str, Path]:
     return dict(sorted(every.items()))
 
 
-def run(paths, output: Path, engine: Engine | None = None, **options) -> Summary:
+def run(paths, output: Path, engine: Engine | None = None, decision=None, **options) -> Summary:
     engine = engine or Rule()
-    return predict_images(paths, engine, engine.card.decision, output, **options)
+    model = Model(engine, decision or engine.card.decision)
+    own = {key: options.pop(key) for key in ("masks", "overlays", "white", "quality") if key in options}
+    return predict_images(paths, Handler(model, output, **own), **options)
 
 
 def rows(path: Path) -> list[dict]:
@@ -290,7 +294,7 @@ def test_resume_with_other_settings_is_refused(paths, tmp_path, change):
     decision = Decision((0.7, 0.7), (0, 5)) if change == "decision" else Decision.argmax(2)
     options = {"white": {"white": 9}, "head": {"head": {"tta": True}}}.get(change, {})
     with pytest.raises(UserError, match={"head": "tta"}.get(change, change)):
-        predict_images(paths, Rule(), decision, tmp_path / "out", resume=True, **options)
+        run(paths, tmp_path / "out", decision=decision, resume=True, **options)
     assert tables(tmp_path / "out") == before
 
 

@@ -8,7 +8,9 @@ from pycocotools import mask as coco
 from skimage.measure import label, regionprops
 
 from steel_defects.data import rle
-from steel_defects.predict.defects import find_defects
+from steel_defects.inference.defects import Defect, find_defects
+
+CLASSES = ("pits", "streaks", "scratches", "patches")
 
 
 def random_case(seed: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +28,7 @@ CASES = [random_case(seed, shape) for seed, shape in enumerate([(20, 33), (33, 2
 @pytest.mark.parametrize("case", range(len(CASES)))
 def test_defects_agree_with_scikit_image(case):
     mask, confidence = CASES[case]
-    _, defects = find_defects(mask, confidence)
+    _, defects = find_defects(mask, confidence, CLASSES)
     expected = []
     for c in range(1, 5):
         for region in regionprops(label(mask == c, connectivity=2), confidence):
@@ -42,7 +44,7 @@ def test_defects_agree_with_scikit_image(case):
 @pytest.mark.parametrize("case", range(len(CASES)))
 def test_codes_are_canonical(case):
     mask, confidence = CASES[case]
-    codes, _ = find_defects(mask, confidence)
+    codes, _ = find_defects(mask, confidence, CLASSES)
     assert codes == {c: rle.encode(mask == c) for c in range(1, 5) if (mask == c).any()}
 
 
@@ -51,7 +53,7 @@ def test_counts_draw_the_defects(case):
     mask, confidence = CASES[case]
     height, width = mask.shape
     drawn = np.zeros_like(mask)
-    for defect in find_defects(mask, confidence)[1]:
+    for defect in find_defects(mask, confidence, CLASSES)[1]:
         assert all(count > 0 for count in defect.counts[1:])
         assert sum(defect.counts) == height * width
         code = coco.frPyObjects({"size": [height, width], "counts": defect.counts}, height, width)
@@ -68,18 +70,19 @@ def test_counts_draw_the_defects(case):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (4, 4)])
 def test_clean_and_full(shape):
     sure = np.ones(shape, np.float32)
-    assert find_defects(np.zeros(shape, np.uint8), sure) == ({}, [])
-    codes, [defect] = find_defects(np.full(shape, 4, np.uint8), sure)
+    assert find_defects(np.zeros(shape, np.uint8), sure, CLASSES) == ({}, [])
+    codes, [defect] = find_defects(np.full(shape, 4, np.uint8), sure, CLASSES)
     pixels = shape[0] * shape[1]
     assert codes == {4: f"1 {pixels}"}
-    assert defect == (4, pixels, (0, 0, shape[1], shape[0]), 1.0, [0, pixels])
+    assert defect == Defect(4, "patches", pixels, (0, 0, shape[1], shape[0]), 1.0, [0, pixels])
 
 
 def test_values_are_plain():
     """Numpy's numbers would not go into JSON."""
-    codes, defects = find_defects(*CASES[0])
+    codes, defects = find_defects(*CASES[0], CLASSES)
     for defect in defects:
         numbers = [defect.class_id, defect.area, *defect.box, *defect.counts]
         assert all(type(number) is int for number in numbers)
         assert type(defect.confidence) is float
+        assert defect.class_name == CLASSES[defect.class_id - 1]
     assert all(type(c) is int for c in codes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,30 +11,36 @@ from steel_defects.data.coco import shapes_of_runs
 from steel_defects.data.components import connected_runs
 
 
-class Defect(NamedTuple):
-    """One connected defect.
+@dataclass(frozen=True)
+class Defect:
+    """One connected defect; pixels that touch at a corner belong together.
 
     Args:
-        class_id: 1-based.
+        class_id: 1-based, as in the mask.
+        class_name: of the same class.
         area: pixels.
         box: (x, y, width, height) in pixels.
-        confidence: mean over its pixels.
-        counts: COCO's uncompressed run lengths, column-major: pixels outside, inside, outside, ...
+        confidence: mean over its pixels, 0..1, rounded to four decimals.
+        counts: its exact shape as COCO's uncompressed run lengths, column-major: pixels outside, inside, outside, ...
     """
 
     class_id: int
+    class_name: str
     area: int
     box: tuple[int, int, int, int]
     confidence: float
-    counts: list[int]
+    counts: list[int] = field(repr=False)
 
 
-def find_defects(mask: np.ndarray, confidence: np.ndarray) -> tuple[dict[int, str], list[Defect]]:
+def find_defects(
+    mask: np.ndarray, confidence: np.ndarray, classes: Sequence[str]
+) -> tuple[dict[int, str], list[Defect]]:
     """Take a mask apart.
 
     Args:
         mask: uint8 [H, W], 0 background, c = class c.
         confidence: float32 [H, W].
+        classes: names; the first is class 1.
 
     Returns:
         the run-length code (Kaggle's, as `data.rle`) of each class that is there; and the defects, those of the first
@@ -42,7 +49,7 @@ def find_defects(mask: np.ndarray, confidence: np.ndarray) -> tuple[dict[int, st
     runs = connected_runs(mask)
     if not len(runs.first):
         return {}, []
-    classes, areas = runs.classes[runs.first], runs.areas
+    ids, areas = runs.classes[runs.first], runs.areas
 
     # Pixels of all runs, one after the other; sums in double precision.
     before = np.cumsum(runs.lengths) - runs.lengths
@@ -51,12 +58,12 @@ def find_defects(mask: np.ndarray, confidence: np.ndarray) -> tuple[dict[int, st
     means = (np.add.reduceat(values, before[runs.first]) / areas).tolist()
 
     defects = [
-        Defect(c, shape.area, shape.box, round(mean, 4), shape.counts)
-        for c, shape, mean in zip(classes.tolist(), shapes_of_runs(runs, mask.shape), means, strict=True)
+        Defect(c, classes[c - 1], shape.area, shape.box, round(mean, 4), shape.counts)
+        for c, shape, mean in zip(ids.tolist(), shapes_of_runs(runs, mask.shape), means, strict=True)
     ]
     starts = runs.columns * mask.shape[0] + runs.tops
     ends = starts + runs.lengths
-    codes = {c: _code(starts[runs.classes == c], ends[runs.classes == c]) for c in np.unique(classes).tolist()}
+    codes = {c: _code(starts[runs.classes == c], ends[runs.classes == c]) for c in np.unique(ids).tolist()}
     return codes, defects
 
 
