@@ -75,6 +75,12 @@ def _folder(config_dir: str) -> Path:
     folder = Path(config_dir).absolute()
     if not folder.is_dir():
         raise UserError(f"--config-dir {config_dir}: no such folder")
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*.yaml"))]
+    if hidden := [str(name) for name in names if (Path(CONF_DIR) / name).is_file()]:
+        raise UserError(  # Hydra would take the project's, and not say so
+            f"--config-dir {config_dir}: {', '.join(hidden)}: conf/ has a file of that name, which would be read instead; "
+            "take another name"
+        )
     return folder
 
 

@@ -194,6 +194,13 @@ def test_a_recipe_that_lacks_keys_is_told_which(monkeypatch, capsys, tmp_path):
     assert "recipe.optimizer: has no value; it takes sgd or adamw" in lines
 
 
+def test_a_file_that_would_not_be_read_is_refused(monkeypatch, capsys, tmp_path):
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "paper.yaml").write_text("lr: 1\n")
+    (line,) = refusal(monkeypatch, capsys, "train", "--config-dir", str(tmp_path))
+    assert "recipe/paper.yaml: conf/ has a file of that name" in line
+
+
 def test_broken_yaml_is_named(monkeypatch, capsys, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "broken.yaml").write_text("name: [a\nroot: b\n")
