@@ -78,8 +78,8 @@ def _folder(config_dir: str) -> Path:
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*.yaml"))]
     if hidden := [str(name) for name in names if (Path(CONF_DIR) / name).is_file()]:
         raise UserError(  # Hydra would take the project's, and not say so
-            f"--config-dir {config_dir}: {', '.join(hidden)}: conf/ has a file of that name, which would be read instead; "
-            "take another name"
+            f"--config-dir {config_dir}: {', '.join(hidden)}: conf/ has a file of that name, which would be read "
+            "instead; take another name"
         )
     return folder
 
