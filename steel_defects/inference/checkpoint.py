@@ -146,7 +146,7 @@ class CheckpointEngine(Engine):
         self._tta = tta
         if self.device.type == "cpu":
             torch.set_num_threads(threads)
-        self.nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
+        self.nets = [module.net.to(self.device).to(memory_format=torch.channels_last) for module in modules]
         for net in self.nets:
             _narrow(net, self.dtype)
         self.about = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -40,7 +42,7 @@ class Steady(pl.loggers.Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.tell(lambda: self._logger.log_metrics(dict(metrics), step))
 
-    def log_hyperparams(self, params: Mapping, *args: object, **kwargs: object) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object) -> None:
         self.tell(lambda: self._logger.log_hyperparams(params, *args, **kwargs))
 
     def save(self) -> None:

@@ -36,6 +36,8 @@ class ImageConfusions(Metric):
     """
 
     full_state_update = False
+    images: list[torch.Tensor]
+    confusions: list[torch.Tensor]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class TotalJaccard(MulticlassJaccardIndex):
         # What is added is complete already: to gather it again would count it once for each process.
         super().__init__(num_classes + 1, average="none", sync_on_compute=False)
 
-    def update(self, confusions: torch.Tensor) -> None:
+    def update(self, confusions: torch.Tensor) -> None:  # type: ignore[override]  # counts in place of pictures
         """Add confusion matrices, int64 [N, C + 1, C + 1]: pixels by truth (rows) and prediction (columns)."""
         self.confmat += confusions.sum(dim=0)
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from steel_defects.data.catalog import Sample
+from steel_defects.page.drawing import whole_ticks
 from steel_defects.page.overlay import PALETTE, class_colour, overlay
 
 
@@ -33,7 +34,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     for axes in (losses, ious):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, max(len(epochs), 1) + 0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        whole_ticks(axes.xaxis, min_n_ticks=1)
         axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -50,12 +51,12 @@ def draw_iou_histogram(iou: np.ndarray, path: Path, title: str = "IoU of the tes
     iou = iou[~np.isnan(iou)]
     figure = Figure(figsize=(5.5, 3.4), layout="constrained")
     axes = figure.subplots()
-    axes.hist(iou, bins=np.linspace(0, 1, 21), color=PALETTE[6], edgecolor="white")
+    axes.hist(iou, bins=np.linspace(0, 1, 21).tolist(), color=PALETTE[6], edgecolor="white")
     if len(iou):
         axes.axvline(iou.mean(), color=PALETTE[5], label=f"mean {iou.mean():.3f}")
         axes.legend()
     axes.set(title=title, xlabel="IoU", ylabel="images", xlim=(0, 1))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes.yaxis)
     figure.savefig(path, dpi=120)
 
 

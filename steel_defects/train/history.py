@@ -21,6 +21,8 @@ class HistoryWriter(pl.Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.started = 0.0
+        self.trained: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero and self.path.is_file():
@@ -37,7 +39,7 @@ class HistoryWriter(pl.Callback):
         if not trainer.is_global_zero:
             return
         train_seconds = (self.trained or time.perf_counter()) - self.started
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row |= {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["train_seconds"] = train_seconds
