@@ -20,8 +20,8 @@ def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:
 
     Args:
         rows: those of `net only` are drawn.
-        path: of the PNG.
-        title: of the picture.
+        path: PNG to write.
+        title: title of the picture.
     """
     nets = [row for row in pick(rows, NET) if row.values]
     if not nets:

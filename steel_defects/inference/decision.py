@@ -59,6 +59,7 @@ class Decision:
 
     @property
     def is_argmax(self) -> bool:
+        """Whether the likeliest class is taken, however small its area."""
         return self == Decision.argmax(len(self.thresholds))
 
     def mask(self, maps: Maps, scale: float = 1.0) -> np.ndarray:
@@ -128,7 +129,7 @@ def read_decision(path: Path, classes: Sequence[str]) -> Decision:
     """Read a tuned decision.
 
     Args:
-        path: of the file.
+        path: file to read.
         classes: names of the model's classes.
 
     Raises:

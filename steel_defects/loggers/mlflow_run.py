@@ -50,6 +50,7 @@ class PlainNames(pl.loggers.MLFlowLogger):
         self._endings = {f"_{name}": f"_{plain}" for name, plain in odd.items()}
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log scores by name, with the names of classes that MLflow takes."""
         super().log_metrics({self._named(key): value for key, value in metrics.items()}, step)
 
     def _named(self, key: str) -> str:
@@ -65,6 +66,7 @@ class MLflowRun(RunLogger):
     _closed = False
 
     def begin(self, start: Start) -> None:
+        """Begin a run on the server, or go on with the one that the run folder names."""
         for name in ("alembic", "mlflow.store.db.utils", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every table that it makes
         self._environment = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow changes for the whole process
@@ -109,6 +111,7 @@ class MLflowRun(RunLogger):
                 client.log_artifact(run_id, str(path), place.as_posix())
 
     def close(self, failed: bool) -> None:
+        """End the run, and give the environment its tracking address back."""
         try:
             if self.lightning is not None and not self._closed:
                 self._closed = True

@@ -19,6 +19,7 @@ class TensorBoardRun(RunLogger):
     lightning: pl.loggers.TensorBoardLogger | None = None
 
     def begin(self, start: Start) -> None:
+        """Open a file of events in the run folder."""
         folder = start.run.path / "tensorboard"
         self.fresh = not any(folder.glob("events.*"))
         self._config = dict(start.config)
@@ -37,5 +38,6 @@ class TensorBoardRun(RunLogger):
         self.lightning.log_hyperparams(self._config, scores)
 
     def close(self, failed: bool) -> None:
+        """Write what is held back, and close the file."""
         if self.lightning is not None:
             self.lightning.finalize("failed" if failed else "success")

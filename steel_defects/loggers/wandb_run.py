@@ -31,6 +31,7 @@ class WandbRun(RunLogger):
     lightning: pl.loggers.WandbLogger | None = None
 
     def begin(self, start: Start) -> None:
+        """Start a W&B run, or go on with the one that the run folder names."""
         self._data_dir = os.environ.get("WANDB_DATA_DIR")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means offline
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -70,6 +71,7 @@ class WandbRun(RunLogger):
         log.info("W&B: %s", run.url if mode == "online" else f"offline, upload with: wandb sync {Path(run.dir).parent}")
 
     def callbacks(self) -> list[pl.Callback]:
+        """What draws masks on validation images while the net trains."""
         assert self.lightning is not None, "begin sets it"
         options = self._start.options
         shown = options["num_images"], options["every_n_epochs"]
@@ -88,6 +90,7 @@ class WandbRun(RunLogger):
             run.log_artifact(artifact, aliases=aliases)
 
     def close(self, failed: bool) -> None:
+        """End the run, and give the environment its data folder back."""
         import wandb
 
         try:
@@ -141,6 +144,7 @@ class MaskLogger(pl.Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Log images with true and predicted masks, every few epochs."""
         due = trainer.is_global_zero and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if not due or self.steady.failed:
             return

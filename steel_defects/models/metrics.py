@@ -51,6 +51,7 @@ class ImageConfusions(Metric):
         self.confusions.append(image_confusions(prediction, target, self.num_classes))
 
     def compute(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the images, int64 [N], rising, and their confusion matrices, int64 [N, C + 1, C + 1]."""
         images = _joined(self.images).cpu().numpy()
         confusions = _joined(self.confusions).cpu().numpy()
         images, first = np.unique(images, return_index=True)
@@ -81,5 +82,6 @@ class TotalJaccard(MulticlassJaccardIndex):
         self.confmat += confusions.sum(dim=0)
 
     def compute(self) -> torch.Tensor:
+        """Jaccard index of each defect class, float [C]; NaN where it is neither true nor predicted."""
         union = self.confmat.sum(dim=0) + self.confmat.sum(dim=1) - self.confmat.diagonal()
         return torch.where(union > 0, super().compute(), torch.nan)[1:]

@@ -44,8 +44,8 @@ def draw_iou_histogram(iou: np.ndarray, path: Path, title: str = "IoU of the tes
 
     Args:
         iou: float [N]; NaN is left out.
-        path: of the PNG.
-        title: of the chart.
+        path: PNG to write.
+        title: title of the chart.
     """
     iou = np.asarray(iou, float)
     iou = iou[~np.isnan(iou)]
@@ -75,7 +75,7 @@ def draw_tuning(
         thresholds, areas: what the places of T and A stand for.
         classes: names of the C classes.
         chosen: for each class the place (t, a) taken, which is marked.
-        path: of the PNG.
+        path: PNG to write.
     """
     figure = Figure(figsize=(3.6 * len(classes), 3.6), layout="constrained")
     for axes, name, grid, (best, area) in zip(
@@ -100,8 +100,8 @@ def draw_gallery(
     Args:
         rows: caption, image uint8 [H, W], true and predicted class indices uint8 [H, W].
         classes: names of the defect classes, for the legend.
-        path: of the PNG.
-        title: of the picture.
+        path: PNG to write.
+        title: title of the picture.
     """
     height, width = rows[0][1].shape
     wide = width >= 2 * height  # strips go below each other, square images side by side
@@ -134,7 +134,7 @@ def draw_examples(
     """The distribution of IoU, and the best, middle and worst images with a defect.
 
     Args:
-        folder: of the PNGs; it is made where it is missing.
+        folder: folder to write the PNGs to; it is made where it is missing.
         rows: of the images, as `per_image.csv`.
         samples: these images.
         classes: names of the defect classes.

@@ -135,7 +135,7 @@ def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], further: Seq
     """A table whose text columns are taken as they are, and whose others are numbers, or empty.
 
     Args:
-        path: of the CSV file.
+        path: CSV file to read.
         texts: columns that it must have.
         numbers: likewise.
         further: columns of numbers that it may have.

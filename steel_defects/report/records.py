@@ -41,6 +41,7 @@ class Run:
 
     @property
     def seed(self) -> int:
+        """Seed of the training."""
         return self.summary["seed"]
 
     @property
@@ -89,6 +90,7 @@ class System:
 
     @property
     def seeds(self) -> list[int]:
+        """Seeds of the runs, in their order."""
         return [run.seed for run in self.runs]
 
 
@@ -106,6 +108,7 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
+        """All runs, system by system."""
         return [run for system in self.systems for run in system.runs]
 
     @property

@@ -27,11 +27,13 @@ class SweepTable(Callback):
 
     # Before Hydra writes a run's configuration, which a later resume needs as it was.
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a folder that holds a run."""
         if _used(RunFolder(config.hydra.run.dir)):
             way_on = "resume=<run folder> goes on with one"
             stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a sweep's folder that holds runs, unless finished jobs are skipped."""
         folder = Path(config.hydra.sweep.dir)
         skip = config.sweep.skip_finished
         written = OmegaConf.to_container(config.hydra.sweep)
@@ -45,6 +47,7 @@ class SweepTable(Callback):
             config.hydra.sweep.dir = str(folder.absolute())  # jobs may be started in another working directory
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Write and print the table of the sweep; exit with 1 if a job failed or none ran."""
         folder = Path(config.hydra.sweep.dir)
         jobs = read_jobs(folder, since=_started(folder))
         if jobs.empty:
@@ -100,7 +103,7 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
     """One row a job: job, overrides, system, status, error, test scores, train speed.
 
     Args:
-        folder: of a sweep.
+        folder: folder of a sweep.
         since: when the sweep was started, in seconds as files have them; older jobs are left out.
     """
     rows: list[dict[str, Any]] = []
