@@ -38,9 +38,10 @@ test: lint  ## lint, then run all tests
 $(PARTS) test-pages: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 
-lint: setup  ## check style and formatting
+lint: setup  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy steel_defects
 
 bench: setup  ## time the paper's four systems on every engine of this machine
 	$(BIN)/python -m steel_defects.benchmark

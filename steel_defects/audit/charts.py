@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from steel_defects.audit.measure import Measured
 from steel_defects.page.content import Chart
-from steel_defects.page.drawing import INK, WIDTH, legend_below, panels
+from steel_defects.page.drawing import INK, WIDTH, legend_below, panels, whole_ticks
 from steel_defects.page.overlay import PALETTE
 
-_BINS = np.linspace(0, 1, 21)
+_BINS = np.linspace(0, 1, 21).tolist()
 
 
 def scores(by_kind: Mapping[str, Sequence[float]]) -> Chart:
@@ -57,12 +58,12 @@ def precision(measured: Measured) -> Chart:
     axes = figure.subplots()
     (best,) = axes.plot(first, np.minimum(1, n / first), color=INK, linestyle=":", linewidth=1.2)
     (chance,) = axes.plot(first, np.full(len(first), n / measured.images), color=INK, linestyle="--", linewidth=1)
-    mark = {"marker": "o", "markersize": 4} if len(first) < 30 else {}
+    mark: dict[str, Any] = {"marker": "o", "markersize": 4} if len(first) < 30 else {}
     (curve,) = axes.plot(first, measured.precisions, color=PALETTE[-1], linewidth=1.8, clip_on=False, **mark)
     line = axes.axvline(n, color="0.6", linewidth=0.8)
     axes.set(xlabel="images ranked first", ylabel="share of them that was spoiled", ylim=(0, 1.02))
     axes.set_xlim(min(1, first[-1] - 1), first[-1])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes.xaxis)
     axes.grid(alpha=0.3)
     handles = {
         "this audit": curve,

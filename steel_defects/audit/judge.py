@@ -69,7 +69,7 @@ def judge(image_id: str, mask: np.ndarray, probabilities: np.ndarray, fold: int 
     Returns:
         At most one finding for each kind, class marked and class suggested; none where nothing is in dispute.
     """
-    found = []
+    found: list[Finding] = []
     case = _Case(image_id, mask, probabilities, fold)
     for c in range(1, len(probabilities)):
         if (mask == c).any() or (case.seen == c).any():
@@ -163,8 +163,8 @@ def _judge_class(case: _Case, c: int) -> Iterator[Finding]:
     if disputed.any():
         # All that the marks taken away stood for is drawn again.
         own = _touching(marked, lost | scale.around(_touching(seen, extra)))
-        other = _touching(seen, extra | scale.around(own))
-        yield case.finding("outline", share(disputed), _outline(extra, lost), against[disputed], (c, own), (c, other))
+        drawn = _touching(seen, extra | scale.around(own))
+        yield case.finding("outline", share(disputed), _outline(extra, lost), against[disputed], (c, own), (c, drawn))
 
 
 def _unmarked(
@@ -187,7 +187,8 @@ def _doubtful(
     case: _Case, c: int, marked: np.ndarray, lost: np.ndarray, near_seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
     """Marks of class c far from where it is seen: where nothing is, beside it, and, by class, where another one is."""
-    unseen, too_wide, others = np.zeros_like(marked), np.zeros_like(marked), {}
+    unseen, too_wide = np.zeros_like(marked), np.zeros_like(marked)
+    others: dict[int, np.ndarray] = {}
     for part in _parts(marked, lost):
         counts = np.bincount(case.seen[part], minlength=len(case.probabilities))
         counts[c] = 0

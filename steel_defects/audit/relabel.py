@@ -108,7 +108,7 @@ def write_corrected(
 
     of_image: dict[str, list[Row]] = {image: [] for image in changed if image not in excluded}
     for row in rows:
-        if row.image in of_image:
+        if isinstance(row, Row) and row.image in of_image:
             of_image[row.image].append(row)
     lines = list(table.lines)
     end = lines[0][len(lines[0].rstrip("\r\n")) :] or "\n"

@@ -94,9 +94,11 @@ def read_review(
         elif verdict == "accept" and image not in sizes:
             wrong.append(f"image {image} cannot be read, and its labels cannot be corrected")
         elif verdict == "accept":
-            change, wrong = _read_change(line, row, sizes[image], len(classes))
-            if not wrong:
+            change = _read_change(line, row, sizes[image], len(classes))
+            if isinstance(change, Change):
                 accepted.setdefault(image, []).append(change)
+            else:
+                wrong = change
         elif verdict == "exclude":
             excluded.add(image)
         verdicts[verdict] += 1
@@ -147,32 +149,31 @@ def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str] | T
     return header, rows()
 
 
-def _read_change(
-    line: int, row: Mapping[str, str], size: tuple[int, int], num_classes: int
-) -> tuple[Change | None, list[str]]:
-    """An accepted row, and what is wrong with it."""
+def _read_change(line: int, row: Mapping[str, str], size: tuple[int, int], num_classes: int) -> Change | list[str]:
+    """An accepted row, or what is wrong with it."""
     wrong: list[str] = []
-    ids: dict[str, int | None] = {}
+    ids: dict[str, int] = {}  # without those that are no number
     for column in ("class_id", "suggested_class_id"):
         text = row[column].strip()
         match = _CLASS.fullmatch(text)
-        ids[column] = 0 if not text else int(match[1]) if match else None
-        if ids[column] is None:
+        if text and not match:
             wrong.append(f"{column} {text[:40]!r} is not a whole number")
-        elif ids[column] > num_classes:
+            continue
+        ids[column] = int(match[1]) if match else 0
+        if ids[column] > num_classes:
             wrong.append(
                 f"{column} {ids[column]} is outside 1 to {num_classes}: data.classes names {num_classes} classes"
             )
     for name, column in (("marked", "class_id"), ("suggested", "suggested_class_id")):
         if fault := _code_fault(row[name], row.get(f"{name}_px", "").strip(), size):
             wrong.append(f"{name}: {fault}")
-        elif bool(row[name].strip()) != bool(ids[column]) and ids[column] is not None:
+        elif column in ids and bool(row[name].strip()) != bool(ids[column]):
             wrong.append(f"{column} is given, {name} is empty" if ids[column] else f"{name} is given, {column} is not")
     if not wrong and not any(ids.values()):
         wrong.append("is accepted, and neither marks nor suggests anything")
     if wrong:
-        return None, wrong
-    return Change(line, ids["class_id"], ids["suggested_class_id"], row["marked"].strip(), row["suggested"].strip()), []
+        return wrong
+    return Change(line, ids["class_id"], ids["suggested_class_id"], row["marked"].strip(), row["suggested"].strip())
 
 
 def _code_fault(cell: str, pixels: str, size: tuple[int, int]) -> str | None:

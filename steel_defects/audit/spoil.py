@@ -41,7 +41,8 @@ def spoil(
     rng = np.random.default_rng(seed)
     defective = [i for i, sample in enumerate(samples) if sample.classes]
     wanted = round(share * len(defective))
-    spoiled, ways = list(samples), {}
+    spoiled = list(samples)
+    ways: dict[str, str] = {}
     for i in rng.permutation(defective).tolist():
         if len(ways) == wanted:
             break
@@ -52,6 +53,7 @@ def spoil(
             changed = _spoilt(sample, c, way, num_classes, rng)
             if changed is not None:
                 break
+        assert changed is not None, "one way or another, every image with a defect can be spoiled"
         spoiled[i] = replace(sample, rles=dict(sorted(changed.items())))
         ways[sample.image_id] = way
     return spoiled, ways

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -18,8 +20,8 @@ def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:
 
     Args:
         rows: those of `net only` are drawn.
-        path: of the PNG.
-        title: of the picture.
+        path: PNG to write.
+        title: title of the picture.
     """
     nets = [row for row in pick(rows, NET) if row.values]
     if not nets:
@@ -54,7 +56,7 @@ def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3, axis="y")
         axes.set_axisbelow(True)
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in charts:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     labels = [name for name in (*engines, f"{DEVICE} (paper)") if name in handles]
@@ -70,10 +72,10 @@ def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _mark_paper(axes, systems: Sequence[str], size: tuple[int, int]) -> None:
-    label: str | None = f"{DEVICE} (paper)"
+def _mark_paper(axes: Axes, systems: Sequence[str], size: tuple[int, int]) -> None:
+    label = f"{DEVICE} (paper)"
     for i, system in enumerate(systems):
         speed = PAPER.get(system, {}).get(size)
         if speed:
             axes.hlines(speed, i - 0.46, i + 0.46, color="black", linestyle="--", linewidth=1.2, label=label, zorder=3)
-            label = None
+            label = ""

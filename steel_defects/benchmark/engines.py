@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -85,7 +86,9 @@ def open_engines(
         kind = ENGINES[name]
         tell(f"opening {name}")
         try:
-            options = {"precision": kind.precision, "device": kind.device} if kind.suffix == ".ckpt" else {}
+            options: dict[str, Any] = (
+                {"precision": kind.precision, "device": kind.device} if kind.suffix == ".ckpt" else {}
+            )
             engines[name] = open_engine(files.write(kind), threads=threads, **options)
         except Exception as error:  # a package that is missing, a CPU without bf16, a graph an engine does not take
             faults[name] = reason(error)

@@ -90,6 +90,7 @@ class TypicalAnswers(Engine):
         self._answers = {shape: [_answer(shape, *job) for job in enumerate(allocate(_DRAWN))] for shape in shapes}
 
     def __call__(self, image: np.ndarray) -> Maps:
+        """Run the net on an image, uint8 [H, W], and answer with drawn maps of its size."""
         self.engine(image)
         return self._answers[image.shape][next(self._turn) % _DRAWN]
 

@@ -6,7 +6,9 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +96,7 @@ class _SizeBench:
 
         def measures(seconds: float) -> dict[str, Callable[[], Timing]]:
             fit = {name: engine for name, engine in self.engines.items() if name not in self.faults}
-            return {name: lambda engine=engine: _time_net(engine, images, seconds) for name, engine in fit.items()}
+            return {name: partial(_time_net, engine, images, seconds) for name, engine in fit.items()}
 
         self.faults |= in_rounds(measures(plan.warmup), 1, lambda name, _: self.tell(f"{name}, warm-up"))[1]
         tell = lambda name, i: self.tell(f"{name}, round {i + 1}/{plan.rounds}")  # noqa: E731
@@ -146,7 +148,7 @@ class _SizeBench:
         reference: Sequence[float] | None = None,
         note: str = "",
     ) -> Row:
-        about = self.engines[name].about if name in self.engines else {"device": "", "threads": None}
+        about: Mapping[str, Any] = self.engines[name].about if name in self.engines else {"device": "", "threads": None}
         shares = ratios(values, reference) if values else []
         return Row(self.system.name, self.size, name, measure, values, shares, about["device"], about["threads"], note)
 

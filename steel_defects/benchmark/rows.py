@@ -44,10 +44,12 @@ class Row:
 
     @property
     def median(self) -> float:
+        """Median over the rounds, in `unit`."""
         return statistics.median(self.values)
 
     @property
     def unit(self) -> str:
+        """Unit of the values: images/s unless the measure has another."""
         return UNITS.get(self.measure, "images/s")
 
     def as_dict(self) -> dict:

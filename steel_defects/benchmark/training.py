@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ class Training:
         if system.channels_last:
             self.module.net.to(memory_format=torch.channels_last)
         # All that the module asks of its trainer: how long the learning rate is to fall.
-        self.module.trainer = SimpleNamespace(estimated_stepping_batches=10_000)
+        self.module.trainer = SimpleNamespace(estimated_stepping_batches=10_000)  # type: ignore[assignment]  # a stand-in
         self.optimizer = self.module.configure_optimizers()["optimizer"]
         self.scaler = torch.amp.GradScaler(device, enabled=device == "cuda")
         draw = torch.Generator().manual_seed(0)
@@ -82,7 +83,10 @@ def measure_training(
         tell: called with what is being measured.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    about = {"device": device_name(torch.device(device)), "threads": threads if device == "cpu" else None}
+    about: dict[str, Any] = {
+        "device": device_name(torch.device(device)),
+        "threads": threads if device == "cpu" else None,
+    }
     torch.set_num_threads(threads)
     together = 20 if device == "cuda" else 1
     try:

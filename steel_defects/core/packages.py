@@ -15,7 +15,7 @@ from steel_defects import __version__
 from steel_defects.core.errors import UserError
 
 # What the extras of pyproject.toml bring that commands import before they can say anything.
-_EXTRAS = {"pages": ("jinja2", "matplotlib", "pandas")}
+_EXTRAS: dict[str, tuple[str, ...]] = {"pages": ("jinja2", "matplotlib", "pandas")}
 _EXTRAS["train"] = (
     *("torch", "pytorch_lightning", "segmentation_models_pytorch", "timm", "torchmetrics", "albumentations", "wandb"),
     *_EXTRAS["pages"],
@@ -34,7 +34,7 @@ def package(name: str, extra: str = "runtime") -> ModuleType:
         UserError: where it is not installed.
     """
     # OpenVINO and NNCF tell their makers over the network that they were imported; without this package they cannot.
-    sys.modules.setdefault("openvino_telemetry", None)
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids the import
     try:
         return import_module(name)
     except ModuleNotFoundError:

@@ -53,7 +53,7 @@ def _grid(theme: Theme, view: View) -> wr.PanelGrid:
     for i, panel in enumerate(theme.panels):
         row, column = divmod(i, theme.columns)
         panel.layout = wr.Layout(x=column * width, y=row * theme.height, w=width, h=theme.height)
-    colours = {
+    colours: dict[str | wr.RunsetGroup, str | dict] = {
         wr.RunsetGroup(_RUNS, (wr.RunsetGroupKey(wr.Config(keys.SYSTEM), system),)): colour
         for system, colour in view.colours().items()
     }

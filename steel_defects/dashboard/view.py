@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from steel_defects.loggers import keys
 from steel_defects.page.overlay import class_colour
@@ -30,7 +31,7 @@ class View:
     group: str | None = None
     tags: Sequence[str] = ()
     systems: Sequence[str] = ()
-    spread: str = "stddev"
+    spread: Literal["stddev", "minmax", "stderr"] = "stddev"
     heat_map: str | None = None
 
     def colours(self) -> dict[str, str]:

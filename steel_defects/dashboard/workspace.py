@@ -31,7 +31,7 @@ def build_workspace(view: View, entity: str, project: str, name: str) -> ws.Work
             filters=view.expression(),
             groupby=[ws.Config(keys.SYSTEM)],
             order=[ws.Ordering(ws.Summary("test/miou"), ascending=False)],
-            group_colors=view.colours(),
+            group_colors=dict[object, object](view.colours().items()),
             pinned_columns=[f"summary:{key}" for key in ("test/miou", "test/native_miou", "test/dice")],
         ),
     )

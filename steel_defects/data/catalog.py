@@ -167,15 +167,17 @@ def survey(
         faults += _missing_images(annotations, paths, csv, image_dir)
     seen = dict(look_at_all(paths, workers, progress, measure))
     sizes = {None if isinstance(look, ImageError) else look.size for look in seen.values()}
-    if len(seen) > 1 and len(sizes) == 1 and _wrong_size(*sizes, image_size):
+    common = next(iter(sizes)) if len(seen) > 1 and len(sizes) == 1 else None
+    if _wrong_size(common, image_size):
         # Then it is the setting that is wrong, and what the images hold can be told all the same.
-        wrong = _wrong_size(*sizes, image_size, files=False)
+        wrong = _wrong_size(common, image_size, files=False)
         faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {wrong}"))
         image_size = None
     looks: dict[str, Look] = {}
     for image_id, look in seen.items():
-        wrong = str(look) if isinstance(look, ImageError) else _wrong_size(look.size, image_size)
-        if wrong:
+        if isinstance(look, ImageError):
+            faults.append(Fault(f"{image_dir}/{image_id}", str(look), image=image_id))
+        elif wrong := _wrong_size(look.size, image_size):
             faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
         else:
             looks[image_id] = look
@@ -284,7 +286,7 @@ def load_catalog(
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
     clean = {sample.image_id for sample in sound} - {sample.image_id for sample in samples}
-    dropped = {*excluded, *clean, *(fault.image for fault in skippable)}
+    dropped = {*excluded, *clean, *(fault.image for fault in skippable if fault.image is not None)}
     return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), dropped)
 
 

@@ -83,7 +83,7 @@ class EpochLoader(DataLoader):
     the first epoch's order once more.
     """
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[dict]:  # type: ignore[override]  # the base promises a class of its own
         try:
             yield from super().__iter__()
         except UserError as error:

@@ -127,7 +127,7 @@ def resize_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     # Averaging areas keeps thin defects. OpenCV averages only where neither side grows, so sides are shrunk first and
     # then grown; in floats, rounded once, so that an exported graph can do the very same.
-    exact = image.astype(np.float32)
+    exact: np.ndarray = image.astype(np.float32)
     shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
     if image.shape != shrunk:
         exact = cv2.resize(exact, shrunk[::-1], interpolation=cv2.INTER_AREA)
@@ -193,7 +193,7 @@ def _look_at(path: Path, measure: Callable[[np.ndarray], object] | None = None) 
     except ImageError as error:
         return error.with_traceback(None)  # a traceback would keep the file's bytes in memory
     digest = hashlib.blake2b(np.array(image.shape, "<i8").tobytes(), digest_size=16)
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     measured = measure(image) if measure else None
     return Look((image.shape[0], image.shape[1]), thumbnail, digest.hexdigest(), measured)

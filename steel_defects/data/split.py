@@ -95,7 +95,9 @@ def _deal(
         for p, fraction in enumerate(fractions):
             tally[p] += fraction * images
     wanted = [fraction * images for fraction in fractions]
-    owed = [math.floor(w + _EPSILON) for w in wanted]  # the least each part must get, as far as groups allow
+    owed: list[float] = [
+        math.floor(w + _EPSILON) for w in wanted
+    ]  # the least each part must get, as far as groups allow
     left = images
     dealt = {}
     for number in members:

@@ -85,6 +85,7 @@ def by_hand(competition: str, target: Path) -> str:
 
 
 def rules_page(competition: str) -> str:
+    """Address of the page on which a competition's rules are accepted."""
     return f"{SITE}/c/{competition}/rules"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -112,7 +113,11 @@ def _count_labels(
     count("regions", lambda all_of: sum(map(len, all_of)), expect.get("regions"))
     by_class = expect.get("regions_by_class") or [None] * len(classes)
     for c, (name, expected) in enumerate(zip(classes, by_class, strict=True), start=1):
-        count(f"regions of {name}", lambda all_of, c=c: sum(c in labels for labels in all_of), expected)
+        count(f"regions of {name}", partial(_images_with, c), expected)
+
+
+def _images_with(c: int, all_of: list) -> int:
+    return sum(c in labels for labels in all_of)
 
 
 def _wrong(path: Path) -> str:

@@ -79,7 +79,7 @@ def classes(found: Exploration) -> Section:
     table = numbers.class_table(found.regions, found.classes)
     drawn = []
     if len(found.regions):
-        counts, areas = ({name: int(n) for name, n in table[key].items()} for key in ("images", "area_px"))
+        counts, areas = ({str(name): int(n) for name, n in table[key].items()} for key in ("images", "area_px"))
         drawn.append(charts.class_shares(counts, areas, class_shares_of(found.classes)))
     if found.counts.clean_known or (found.images["regions"] > 1).any():
         drawn.append(charts.classes_per_image(numbers.classes_per_image(found.images)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -13,11 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from steel_defects.page.content import Chart
-from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, panels, wrapped
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, panels, whole_ticks, wrapped
 from steel_defects.page.overlay import class_colour
 
-_BY_AREA = {"hatch": "////", "alpha": 0.55}
-_FILLED = {"edgecolor": "white", "linewidth": 0.5}
+_BY_AREA: dict[str, Any] = {"hatch": "////", "alpha": 0.55}
+_FILLED: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
 
 
 def percent(share: float) -> str:
@@ -72,7 +74,7 @@ def class_shares(
             )
     axes.set(ylabel="% of all classes", ylim=(0, 1.12 * axes.dataLim.y1))
     _class_axis(axes, list(regions))
-    handles = {
+    handles: dict[str, Artist] = {
         f"share of the {name}": Patch(facecolor="0.5", **(_BY_AREA if k else {})) for k, name in enumerate(kinds)
     }
     if paper:
@@ -105,7 +107,7 @@ def classes_per_image(images: Mapping[int, int]) -> Chart:
     axes.set(xlabel="classes in the image", ylabel="images", ylim=(0, 1.12 * max(counts)))
     axes.set_xticks(numbers)
     axes.set_xlim(-0.6, max(len(numbers) - 0.4, 1.6))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes.yaxis)
     _quiet(axes)
     words = [f"{count:,} with {k or 'none'}" for k, count in zip(numbers, counts, strict=True)]
     alt = f"Of {total:,} images, by the number of classes they have: {', '.join(words)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,11 +12,11 @@ from matplotlib.figure import Figure
 
 from steel_defects.explore.charts import percent
 from steel_defects.page.content import Chart
-from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, panels
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, panels, whole_ticks
 from steel_defects.page.overlay import class_colour
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_HISTOGRAM = {"edgecolor": "white", "linewidth": 0.4}
+_HISTOGRAM: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.4}
 
 
 def segment_sizes(sizes: Mapping[str, np.ndarray]) -> Chart:
@@ -37,7 +38,9 @@ def segment_sizes(sizes: Mapping[str, np.ndarray]) -> Chart:
     bins = np.unique(np.geomspace(max(low, 1), high + 1, 41).round()) - 0.5
     for axes, (name, values) in zip(charts, known.items(), strict=True):
         weights = np.full(len(values), 100 / len(values))
-        axes.hist(values, bins=bins, weights=weights, color=class_colour(list(sizes).index(name) + 1), **_HISTOGRAM)
+        axes.hist(
+            values, bins=bins.tolist(), weights=weights, color=class_colour(list(sizes).index(name) + 1), **_HISTOGRAM
+        )
         _mark_median(axes, float(np.median(values)), bool(np.median(values) > np.sqrt(bins[0] * bins[-1])))
         axes.grid(alpha=0.3, axis="y")
         axes.set_axisbelow(True)
@@ -121,11 +124,11 @@ def brightness(values: np.ndarray) -> Chart:
         raise ValueError("no images to draw")
     figure = Figure(figsize=(0.7 * WIDTH, 2.5), layout="constrained")
     axes = figure.subplots()
-    axes.hist(values, bins=np.linspace(0, 256, 65), color="0.55", **_HISTOGRAM)
+    axes.hist(values, bins=np.linspace(0, 256, 65).tolist(), color="0.55", **_HISTOGRAM)
     median = float(np.median(values))
     axes.set(xlabel="mean grey of an image", ylabel="images", xlim=(0, 256))
     axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes.yaxis)
     _mark_median(axes, median, median > 128)
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
@@ -158,12 +161,12 @@ def margins(widths: Mapping[str, np.ndarray]) -> Chart:
     step = max(1, -(-top // 40))
     bins = np.arange(0, top + step + 1, step) + 0.5
     for axes, values in zip(charts, known.values(), strict=True):
-        axes.hist(values, bins=bins, color="0.35", **_HISTOGRAM)
+        axes.hist(values, bins=bins.tolist(), color="0.35", **_HISTOGRAM)
         axes.grid(alpha=0.3, axis="y")
         axes.set_axisbelow(True)
     charts[0].set(xlim=(0, bins[-1]))
-    charts[0].xaxis.get_major_locator().set_params(integer=True)
-    charts[0].yaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(charts[0].xaxis)
+    whole_ticks(charts[0].yaxis)
     words = [
         f"{side} in {len(values):,} of {_count(len(widths[side]), 'image')}, median {np.median(values):,.0f} pixels, "
         f"at most {values.max():,}"

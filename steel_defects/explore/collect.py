@@ -122,7 +122,8 @@ def collect(
         UserError: where there is no label file, or nothing at all in it and no image.
         DataFaults: with all faults, where not a single row of the label file can be used because of them.
     """
-    root, size, image_size = Path(root), tuple(size), tuple(image_size) if image_size else None
+    root, size = Path(root), (size[0], size[1])
+    image_size = (image_size[0], image_size[1]) if image_size else None
     has_images = (root / image_dir).is_dir()
     if not (root / csv).is_file():
         require_layout(root, csv, image_dir)

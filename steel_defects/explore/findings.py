@@ -79,7 +79,7 @@ def _pieces(found: Exploration) -> list[str]:
     if not shares.gt(0).any():
         return []
     name = shares.idxmax()
-    return [f"{name} falls into more than 5 segments in {percent(shares[name])} of its regions."]
+    return [f"{name} falls into more than 5 segments in {percent(shares.max())} of its regions."]
 
 
 def _resized(found: Exploration) -> list[str]:

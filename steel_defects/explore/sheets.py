@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,8 @@ def class_sheet(found: Exploration) -> Sheet:
     headings = ["class", "regions", "% of regions", "paper", "defect pixels", "% of pixels", "paper"]
     headings += ["median region, pixels", "mean region, % of the image"]
     lines = []
-    for name, row in table.iterrows():
+    for label, row in table.iterrows():
+        name = str(label)
         of_regions, of_area = (
             ("-" if share is None else f"{100 * share:g} %" for share in paper[name]) if paper else ("", "")
         )
@@ -63,9 +65,9 @@ def light_sheet(found: Exploration) -> Sheet | None:
     summary = numbers.light_summary(found.images)
     if not summary["images"].any():
         return None
-    quantiles = {0.0: "least", 0.05: "5 %", 0.5: "median", 0.95: "95 %", 1.0: "most"}
+    quantiles: dict[Any, str] = {0.0: "least", 0.05: "5 %", 0.5: "median", 0.95: "95 %", 1.0: "most"}
     lines = [
-        [text, *(_number(summary.loc[key, q], 0 if "margin" in key else 1) for q in ("mean", *quantiles))]
+        [text, *(_number(summary.loc[key][q], 0 if "margin" in key else 1) for q in ("mean", *quantiles))]
         for key, text in _LIGHT.items()
     ]
     return Sheet("Light, and black beyond the strip's edge", ["", "mean", *quantiles.values()], lines)
@@ -79,9 +81,9 @@ def segment_sheet(found: Exploration) -> Sheet:
     headings += ["5 % are below, pixels", "median, pixels", "5 % are above, pixels"]
     lines = [
         [
-            name,
+            str(name),
             f"{row['segments']:,.0f}",
-            *(_share(shares.loc[name, n]) for n in fragments.MORE_THAN),
+            *(_share(shares.loc[str(name)][n]) for n in fragments.MORE_THAN),
             *(_number(row[q]) for q in (0.05, 0.5, 0.95)),
         ]
         for name, row in sizes.iterrows()
@@ -96,7 +98,7 @@ def resize_sheet(found: Exploration) -> Sheet:
     headings += ["pixels for 100 before", "share of the area, before = 1"]
     lines = [
         [
-            name,
+            str(name),
             _share(row["segments"]),
             f"{row['vanished_segments']:,.0f}",
             _share(row["regions"]),

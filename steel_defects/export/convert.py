@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ import torch
 from steel_defects.core.packages import package
 from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.graph import StripModel
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from openvino import Model
 
 _OPSET = 18
 _NAMES = {"classes": ["classes", "confidence"], "probabilities": ["probabilities"]}
@@ -74,7 +79,7 @@ def trace(model: StripModel, path: Path) -> None:
         )
 
 
-def _stem(proto) -> str:
+def _stem(proto: ModelProto) -> str:
     """Pattern of the first convolution's nodes.
 
     It stays in floats: it is a small part of the work, and the grey values of steel lie so close together that eight
@@ -84,7 +89,7 @@ def _stem(proto) -> str:
     return re.escape(first.rpartition("/")[0]) + "/.*"
 
 
-def _quantize(model, images: Sequence[np.ndarray], name: str | int, kept: Sequence[str]):
+def _quantize(model: Any, images: Sequence[np.ndarray], name: str | int, kept: Sequence[str]) -> Any:
     """Static int8 of an ONNX or OpenVINO model; `name` is its input's, `kept` are patterns of what stays in floats."""
     os.environ.setdefault("NNCF_CI", "1")  # read when it is imported; without it, it reports its use to its makers
     nncf = package("nncf", "export")
@@ -108,7 +113,7 @@ def _quantize(model, images: Sequence[np.ndarray], name: str | int, kept: Sequen
         )
 
 
-def _save_onnx(proto, card: ModelCard, path: Path) -> None:
+def _save_onnx(proto: ModelProto, card: ModelCard, path: Path) -> None:
     onnx = package("onnx", "export")
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, {KEY: card.to_json()})
@@ -116,7 +121,7 @@ def _save_onnx(proto, card: ModelCard, path: Path) -> None:
     onnx.save(proto, path)
 
 
-def _save_openvino(model, card: ModelCard, path: Path) -> None:
+def _save_openvino(model: Model, card: ModelCard, path: Path) -> None:
     ov = package("openvino")
     model.set_rt_info(card.to_json(), KEY)
     # Half the size, for a net that computes in less than half precision anyway.

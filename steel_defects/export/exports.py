@@ -32,6 +32,7 @@ class Export:
 
     @property
     def engine(self) -> str:
+        """Name of the engine that runs the file."""
         return "ONNX Runtime" if self.path.suffix == ".onnx" else "OpenVINO"
 
 

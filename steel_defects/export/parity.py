@@ -67,6 +67,7 @@ class Parity:
         return faults
 
     def as_dict(self) -> dict:
+        """Plain values by the name of the field."""
         return asdict(self)
 
 

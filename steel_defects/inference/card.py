@@ -43,6 +43,7 @@ class ModelCard:
     versions: dict = field(default_factory=dict)
 
     def to_json(self) -> str:
+        """The card as text, which `from_json` reads."""
         return json.dumps({"format": FORMAT, **asdict(self), "decision": self.decision.as_dict()})
 
     @classmethod

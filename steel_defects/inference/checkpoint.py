@@ -146,7 +146,7 @@ class CheckpointEngine(Engine):
         self._tta = tta
         if self.device.type == "cpu":
             torch.set_num_threads(threads)
-        self.nets = [module.net.to(self.device, memory_format=torch.channels_last) for module in modules]
+        self.nets = [module.net.to(self.device).to(memory_format=torch.channels_last) for module in modules]
         for net in self.nets:
             _narrow(net, self.dtype)
         self.about = {
@@ -183,14 +183,17 @@ class CheckpointEngine(Engine):
             return _mean_probabilities(_scaled(self._logits(image), image.shape))[0].cpu().numpy()
 
     def __call__(self, image: np.ndarray) -> Maps:
+        """Grey uint8 [H, W] to what the net says of it at the image's own size."""
         with self._lock:
             return self._maps(self._logits(image), image.shape)
 
     def resized(self, image: np.ndarray) -> Maps:
+        """Grey uint8 [H, W] to what the net says of it at the size it works at."""
         with self._lock:
             return self._maps(self._logits(image), self.card.size)
 
     def both(self, image: np.ndarray) -> tuple[Maps, Maps]:
+        """What `resized` and a call give, from one pass through the nets."""
         with self._lock:
             logits = self._logits(image)
             return self._maps(logits, self.card.size), self._maps(logits, image.shape)

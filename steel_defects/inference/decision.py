@@ -59,6 +59,7 @@ class Decision:
 
     @property
     def is_argmax(self) -> bool:
+        """Whether the likeliest class is taken, however small its area."""
         return self == Decision.argmax(len(self.thresholds))
 
     def mask(self, maps: Maps, scale: float = 1.0) -> np.ndarray:
@@ -95,16 +96,21 @@ class Decision:
         Raises:
             UserError: where a number is missing, or none that a threshold or an area can be.
         """
-        thresholds, areas = values.get("thresholds"), values.get("min_area")
-        for name, numbers, top in (("thresholds", thresholds, 1), ("min_area", areas, 2**31 - 1)):
-            if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
-                raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
-            wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
-            if wrong:
-                raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
+        thresholds = _numbers(values, "thresholds", num_classes, 1)
+        areas = _numbers(values, "min_area", num_classes, 2**31 - 1)
         if parts := [area for area in areas if area != int(area)]:
             raise UserError(f"min_area: {parts[0]!r} is no whole number of pixels")
         return cls(tuple(float(t) for t in thresholds), tuple(int(a) for a in areas))
+
+
+def _numbers(values: Mapping, name: str, num_classes: int, top: int) -> Sequence[float]:
+    numbers = values.get(name)
+    if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
+        raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
+    wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
+    if wrong:
+        raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
+    return numbers
 
 
 def decision_path(checkpoint: str | Path, tta: bool = False, averaged: int = 1) -> Path:
@@ -123,7 +129,7 @@ def read_decision(path: Path, classes: Sequence[str]) -> Decision:
     """Read a tuned decision.
 
     Args:
-        path: of the file.
+        path: file to read.
         classes: names of the model's classes.
 
     Raises:

@@ -33,9 +33,13 @@ class AreaResize(nn.Module):
         return small.reshape(-1, 1, *self.size)  # as numbers, so that what follows has a fixed shape in the graph
 
 
+def _places(length: torch.Tensor) -> torch.Tensor:
+    return torch.arange(length)  # type: ignore[call-overload]  # a tensor, which tracing leaves free; stubs want a number
+
+
 def _weights(length: torch.Tensor, target: int) -> torch.Tensor:
     """Float32 [target, length]: the share of each input pixel in each output pixel of one side."""
-    out, inside = torch.arange(target)[:, None].float(), torch.arange(length)[None].float()
+    out, inside = torch.arange(target)[:, None].float(), _places(length)[None].float()
     step = length / target
     start, end = out * step, (out + 1) * step
     area = (torch.minimum(end, inside + 1) - torch.maximum(start, inside)).clamp(min=0) / step

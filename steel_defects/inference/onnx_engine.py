@@ -18,7 +18,7 @@ class OnnxEngine(Engine):
     """Runs one ONNX file made by `steel_defects.export`.
 
     Args:
-        path: of the file.
+        path: ONNX file.
         threads: calls that run side by side, each on one core: at batch 1 this is faster than sharing each call.
 
     Raises:
@@ -51,5 +51,6 @@ class OnnxEngine(Engine):
         }
 
     def __call__(self, image: np.ndarray) -> Maps:
+        """Grey uint8 [H, W] to what the net says of it at the image's own size."""
         outputs = self._session.run(None, {"image": np.ascontiguousarray(image)[None, None]})
         return maps_of(outputs[0][0]) if self.card.output == "probabilities" else Maps(outputs[0][0], outputs[1][0])

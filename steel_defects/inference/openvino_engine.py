@@ -22,7 +22,7 @@ class OpenVinoEngine(Engine):
     """Runs one OpenVINO file (`.xml` with its `.bin`) made by `steel_defects.export`.
 
     Args:
-        path: of the `.xml`.
+        path: `.xml` file, with its `.bin` beside it.
         threads: cores to use.
 
     Raises:
@@ -74,6 +74,7 @@ class OpenVinoEngine(Engine):
         }
 
     def __call__(self, image: np.ndarray) -> Maps:
+        """Grey uint8 [H, W] to what the net says of it at the image's own size."""
         request = self._requests.get()
         try:
             request.infer([np.ascontiguousarray(image)[None, None]])

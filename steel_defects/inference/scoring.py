@@ -83,5 +83,5 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np
     Returns:
         int64 [C + 1, C + 1]: pixels by truth (rows) and prediction (columns).
     """
-    masks = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (prediction, truth))
-    return image_confusions(*masks, num_classes)[0].numpy()
+    predicted, true = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (prediction, truth))
+    return image_confusions(predicted, true, num_classes)[0].numpy()

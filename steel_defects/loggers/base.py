@@ -119,6 +119,7 @@ class RunLogger(abc.ABC):
     @functools.cached_property
     def steady(self) -> Steady:
         """For the time that the net is trained."""
+        assert self.lightning is not None, "begin sets it"
         return Steady(self.lightning, self.name)
 
     @abc.abstractmethod

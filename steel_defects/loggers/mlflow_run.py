@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from filelock import FileLock
@@ -43,12 +44,13 @@ class PlainNames(pl.loggers.MLFlowLogger):
         given: as for Lightning's class.
     """
 
-    def __init__(self, classes: Sequence[str], **given: object) -> None:
+    def __init__(self, classes: Sequence[str], **given: Any) -> None:
         super().__init__(**given)
         odd = {name: f"class_{c}" for c, name in enumerate(classes, start=1) if name != _plain(name)}
         self._endings = {f"_{name}": f"_{plain}" for name, plain in odd.items()}
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log scores by name, with the names of classes that MLflow takes."""
         super().log_metrics({self._named(key): value for key, value in metrics.items()}, step)
 
     def _named(self, key: str) -> str:
@@ -60,9 +62,11 @@ class MLflowRun(RunLogger):
     """One MLflow run a run, on the server that is named, or in `mlflow.db` in the working directory."""
 
     name = "MLflow"
+    lightning: PlainNames | None = None
     _closed = False
 
     def begin(self, start: Start) -> None:
+        """Begin a run on the server, or go on with the one that the run folder names."""
         for name in ("alembic", "mlflow.store.db.utils", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every table that it makes
         self._environment = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow changes for the whole process
@@ -86,6 +90,7 @@ class MLflowRun(RunLogger):
                 tags={_plain(label): value for label, value in labels.items()} | {"sweep": start.sweep or ""},
                 run_id=known,
             )
+            assert self.lightning.run_id is not None  # given, or asked for by Lightning as it is made
             start.keep_id("mlflow", self.lightning.run_id)
             start.keep_id("mlflow_uri", uri)
             if known is None:  # MLflow refuses to change a parameter
@@ -96,6 +101,7 @@ class MLflowRun(RunLogger):
 
     def publish(self, results: Results) -> None:
         """Figures and tables of the run folder; with `logger.log_model`, what makes it usable elsewhere."""
+        assert self.lightning is not None, "begin sets it"
         client, run_id = self.lightning.experiment, self.lightning.run_id
         for path in (results.run.per_image, *sorted(results.run.figures.glob("*.png"))):
             client.log_artifact(run_id, str(path), path.parent.name if path.suffix == ".png" else None)
@@ -105,6 +111,7 @@ class MLflowRun(RunLogger):
                 client.log_artifact(run_id, str(path), place.as_posix())
 
     def close(self, failed: bool) -> None:
+        """End the run, and give the environment its tracking address back."""
         try:
             if self.lightning is not None and not self._closed:
                 self._closed = True

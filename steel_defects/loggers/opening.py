@@ -50,9 +50,9 @@ def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
     opened: list[RunLogger] = []
     failed = True
     try:
-        for name, logger in _LOGGERS.items():
+        for name, kind in _LOGGERS.items():
             if start.options[name]:
-                opened.append(logger(start))
+                opened.append(kind(start))
                 if start.goes_on and opened[-1].fresh:
                     _retell(opened[-1].steady, start)
         yield opened
@@ -69,6 +69,7 @@ def publish(loggers: Sequence[RunLogger], results: Results) -> None:
     """Tell loggers what came out; one that cannot take it is named, and the others are told."""
     for logger in loggers:
         try:
+            assert logger.lightning is not None, "begin sets it"
             logger.lightning.log_metrics(results.numbers())
             logger.publish(results)
         except Exception as error:  # each library has errors of its own; none is worth the results

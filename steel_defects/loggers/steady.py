@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -27,26 +29,33 @@ class Steady(pl.loggers.Logger):
 
     @property
     def name(self) -> str | None:
+        """Name of the logger that is told."""
         return self._logger.name
 
     @property
     def version(self) -> int | str | None:
+        """Version of the logger that is told."""
         return self._logger.version
 
     @property
     def save_dir(self) -> str | None:
+        """Folder of the logger that is told; None where it has none."""
         return self._logger.save_dir
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Tell it scores by name."""
         self.tell(lambda: self._logger.log_metrics(dict(metrics), step))
 
-    def log_hyperparams(self, params: Mapping, *args: object, **kwargs: object) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object) -> None:
+        """Tell it the settings."""
         self.tell(lambda: self._logger.log_hyperparams(params, *args, **kwargs))
 
     def save(self) -> None:
+        """Tell it to write what it holds back."""
         self.tell(self._logger.save)
 
     def finalize(self, status: str) -> None:
+        """Tell it that the training ended, and how."""
         self.tell(lambda: self._logger.finalize(status))
 
     def tell(self, tell: Callable[[], object]) -> None:

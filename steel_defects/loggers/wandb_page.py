@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,7 @@ def _confusion(counts: np.ndarray, names: Sequence[str]) -> object:
 
     with np.errstate(invalid="ignore"):
         percent = 100 * counts / counts.sum(axis=1, keepdims=True)
-    data = [
+    data: list[Iterable[Any]] = [
         [true, predicted, _number(round(percent[i, j], 2))]
         for i, true in enumerate(names)
         for j, predicted in enumerate(names)

@@ -28,8 +28,10 @@ class WandbRun(RunLogger):
     """
 
     name = "W&B"
+    lightning: pl.loggers.WandbLogger | None = None
 
     def begin(self, start: Start) -> None:
+        """Start a W&B run, or go on with the one that the run folder names."""
         self._data_dir = os.environ.get("WANDB_DATA_DIR")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means offline
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -69,12 +71,15 @@ class WandbRun(RunLogger):
         log.info("W&B: %s", run.url if mode == "online" else f"offline, upload with: wandb sync {Path(run.dir).parent}")
 
     def callbacks(self) -> list[pl.Callback]:
+        """What draws masks on validation images while the net trains."""
+        assert self.lightning is not None, "begin sets it"
         options = self._start.options
         shown = options["num_images"], options["every_n_epochs"]
         return [MaskLogger(self.lightning, self.steady, self._start.classes, *shown)]
 
     def publish(self, results: Results) -> None:
         """Tables, charts, figures, and the best checkpoint."""
+        assert self.lightning is not None, "begin sets it"
         run, options = self.lightning.experiment, self._start.options
         page = wandb_page.charts(results) | wandb_page.figures(results)
         if options["table_images"]:
@@ -85,6 +90,7 @@ class WandbRun(RunLogger):
             run.log_artifact(artifact, aliases=aliases)
 
     def close(self, failed: bool) -> None:
+        """End the run, and give the environment its data folder back."""
         import wandb
 
         try:
@@ -138,9 +144,11 @@ class MaskLogger(pl.Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Log images with true and predicted masks, every few epochs."""
         due = trainer.is_global_zero and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if not due or self.steady.failed:
             return
+        assert trainer.val_dataloaders is not None, "they were just validated on"
         dataset = trainer.val_dataloaders.dataset
         defective = [i for i, sample in enumerate(dataset.samples) if sample.classes] or list(range(len(dataset)))
         chosen = np.unique(np.linspace(0, len(defective) - 1, self.num_images).round().astype(int))

@@ -36,6 +36,8 @@ class ImageConfusions(Metric):
     """
 
     full_state_update = False
+    images: list[torch.Tensor]
+    confusions: list[torch.Tensor]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -49,6 +51,7 @@ class ImageConfusions(Metric):
         self.confusions.append(image_confusions(prediction, target, self.num_classes))
 
     def compute(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the images, int64 [N], rising, and their confusion matrices, int64 [N, C + 1, C + 1]."""
         images = _joined(self.images).cpu().numpy()
         confusions = _joined(self.confusions).cpu().numpy()
         images, first = np.unique(images, return_index=True)
@@ -74,10 +77,11 @@ class TotalJaccard(MulticlassJaccardIndex):
         # What is added is complete already: to gather it again would count it once for each process.
         super().__init__(num_classes + 1, average="none", sync_on_compute=False)
 
-    def update(self, confusions: torch.Tensor) -> None:
+    def update(self, confusions: torch.Tensor) -> None:  # type: ignore[override]  # counts in place of pictures
         """Add confusion matrices, int64 [N, C + 1, C + 1]: pixels by truth (rows) and prediction (columns)."""
         self.confmat += confusions.sum(dim=0)
 
     def compute(self) -> torch.Tensor:
+        """Jaccard index of each defect class, float [C]; NaN where it is neither true nor predicted."""
         union = self.confmat.sum(dim=0) + self.confmat.sum(dim=1) - self.confmat.diagonal()
         return torch.where(union > 0, super().compute(), torch.nan)[1:]

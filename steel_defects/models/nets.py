@@ -35,6 +35,9 @@ class SegmentationNet(nn.Module):
         std: likewise.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, body: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.body = body
@@ -43,7 +46,8 @@ class SegmentationNet(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        return self.body.encoder
+        """The part of the body that has pretrained weights."""
+        return self.body.get_submodule("encoder")
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Grey uint8 [B, 1, H, W] to logits [B, C + 1, H, W]; channel 0 is the background."""

@@ -100,7 +100,7 @@ def _import(place: str, name: str) -> ModuleType:
         raise UserError(f"recipe.loss={name}: {place} cannot be imported: {reason}") from error
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """The innermost line outside of Python and its packages; a syntax error tells its own."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     own = [f for f in frames if "importlib" not in f.filename and "site-packages" not in f.filename]

@@ -65,7 +65,7 @@ def scores(confusions: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     rows = per_image(confusions, classes)
     overlap, predicted, true = _pixels(confusions)
     has_defect = true.any(axis=1)
-    alarm = predicted.any(axis=1)
+    alarm = np.asarray(predicted.any(axis=1))
     iou_all = np.where(has_defect, rows["iou"].fillna(0.0), (~alarm).astype(float))
     jaccard = _jaccard(overlap.sum(axis=0), predicted.sum(axis=0), true.sum(axis=0))
 

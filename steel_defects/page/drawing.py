@@ -12,7 +12,10 @@ from typing import Any
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.container import Container
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called `$5`
 
@@ -31,7 +34,7 @@ def named(text: str) -> str:
     return re.sub(r"\W+", "_", text.lower()).strip("_")[:80]
 
 
-def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
+def legend_below(figure: Figure, handles: Mapping[str, Artist | Container]) -> None:
     """Put a legend under the charts, in as many columns as there is room for, and make the figure that much taller.
 
     Long names are wrapped so that they fit into a figure of `WIDTH`.
@@ -42,9 +45,15 @@ def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
     columns = min(max(1, columns), len(labels))
     lines = ceil(len(labels) / columns) * max(label.count("\n") + 1 for label in labels)
     figure.set_figheight(figure.get_figheight() + 0.12 + 0.17 * lines)
-    figure.legend(
-        list(handles.values()), labels, loc="outside lower center", ncols=columns, fontsize=SMALL, frameon=False
-    )
+    drawn: list[Any] = list(handles.values())  # matplotlib takes containers, and its annotation leaves them out
+    figure.legend(drawn, labels, loc="outside lower center", ncols=columns, fontsize=SMALL, frameon=False)
+
+
+def whole_ticks(axis: Axis, **further: int) -> None:
+    """Put the ticks of a linear axis at whole numbers; `further` settings of its locator: `min_n_ticks=1`."""
+    locator = axis.get_major_locator()
+    assert isinstance(locator, MaxNLocator), "axes of logarithms or categories have ticks of another kind"
+    locator.set_params(integer=True, **further)
 
 
 def panels(titles: Sequence[str], columns: int, height: float, xlabel: str, ylabel: str) -> tuple[Figure, list[Axes]]:
@@ -81,7 +90,7 @@ def svg(figure: Figure) -> bytes:
     Ids are unique within one drawing, but not among the drawings of a page.
     """
     # Without a salt of its own matplotlib makes ids up at random.
-    ours = {"svg.fonttype": "none", "svg.hashsalt": "steel_defects", "font.sans-serif": ["DejaVu Sans"]}
+    ours: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "steel_defects", "font.sans-serif": ["DejaVu Sans"]}
     with matplotlib.rc_context(ours):
         return _render(figure, format="svg", metadata={"Date": None, "Creator": None})
 

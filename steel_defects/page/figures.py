@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from steel_defects.data.catalog import Sample
+from steel_defects.page.drawing import whole_ticks
 from steel_defects.page.overlay import PALETTE, class_colour, overlay
 
 
@@ -33,7 +34,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     for axes in (losses, ious):
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, max(len(epochs), 1) + 0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        whole_ticks(axes.xaxis, min_n_ticks=1)
         axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -43,19 +44,19 @@ def draw_iou_histogram(iou: np.ndarray, path: Path, title: str = "IoU of the tes
 
     Args:
         iou: float [N]; NaN is left out.
-        path: of the PNG.
-        title: of the chart.
+        path: PNG to write.
+        title: title of the chart.
     """
     iou = np.asarray(iou, float)
     iou = iou[~np.isnan(iou)]
     figure = Figure(figsize=(5.5, 3.4), layout="constrained")
     axes = figure.subplots()
-    axes.hist(iou, bins=np.linspace(0, 1, 21), color=PALETTE[6], edgecolor="white")
+    axes.hist(iou, bins=np.linspace(0, 1, 21).tolist(), color=PALETTE[6], edgecolor="white")
     if len(iou):
         axes.axvline(iou.mean(), color=PALETTE[5], label=f"mean {iou.mean():.3f}")
         axes.legend()
     axes.set(title=title, xlabel="IoU", ylabel="images", xlim=(0, 1))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axes.yaxis)
     figure.savefig(path, dpi=120)
 
 
@@ -74,7 +75,7 @@ def draw_tuning(
         thresholds, areas: what the places of T and A stand for.
         classes: names of the C classes.
         chosen: for each class the place (t, a) taken, which is marked.
-        path: of the PNG.
+        path: PNG to write.
     """
     figure = Figure(figsize=(3.6 * len(classes), 3.6), layout="constrained")
     for axes, name, grid, (best, area) in zip(
@@ -99,8 +100,8 @@ def draw_gallery(
     Args:
         rows: caption, image uint8 [H, W], true and predicted class indices uint8 [H, W].
         classes: names of the defect classes, for the legend.
-        path: of the PNG.
-        title: of the picture.
+        path: PNG to write.
+        title: title of the picture.
     """
     height, width = rows[0][1].shape
     wide = width >= 2 * height  # strips go below each other, square images side by side
@@ -133,7 +134,7 @@ def draw_examples(
     """The distribution of IoU, and the best, middle and worst images with a defect.
 
     Args:
-        folder: of the PNGs; it is made where it is missing.
+        folder: folder to write the PNGs to; it is made where it is missing.
         rows: of the images, as `per_image.csv`.
         samples: these images.
         classes: names of the defect classes.

@@ -61,6 +61,7 @@ def _render(report: Report) -> str:
 def _source(environment: Environment, name: str) -> str:
     """A file that is put into the page as it is."""
     # Browsers read line ends of Windows as plain ones before they compare a script with its hash.
+    assert environment.loader is not None  # it is made with one
     return environment.loader.get_source(environment, name)[0].replace("\r\n", "\n")
 
 

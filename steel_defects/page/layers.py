@@ -79,7 +79,7 @@ def changed_layer(marked: np.ndarray, suggested: np.ndarray) -> str:
     """
     layer = _predicted(suggested)
     layer[(marked > 0) & (marked != suggested) & (layer > _COLOURS)] = 0
-    rows, columns = np.indices(marked.shape, sparse=True)
+    rows, columns = np.ogrid[: marked.shape[0], : marked.shape[1]]
     lines = (suggested == 0) & ((rows + columns) % _HATCH == 0)
     for c in _classes(marked):
         layer[lines & (marked == c)] = _opaque(c)

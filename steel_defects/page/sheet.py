@@ -40,6 +40,7 @@ class Sheet:
         return table
 
     def markdown(self) -> str:
+        """The table in Markdown, under its title."""
         rule = ["---" if i in self.left else "---:" for i in range(len(self.headings))]
         rows = [self.headings, rule, *([text.replace("|", "\\|") for text in line] for line in self.lines)]
         return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"

@@ -62,9 +62,9 @@ def scores(study: Study) -> Section:
         "counts clean images, and its data, size and training differ unless the section What was run says otherwise: "
         "its numbers stand here for orientation.",
     ]
-    values = {name: (one["miou"].mean, one["miou"].std) for name, one in by_system.items() if "miou" in one}
+    mious = {name: (one["miou"].mean, one["miou"].std) for name, one in by_system.items() if "miou" in one}
     paper = {system.name: MIOU[system.paper] for system in study.systems if system.paper}
-    charts = [miou_bars(values, paper)] if values else []
+    charts = [miou_bars(mious, paper)] if mious else []
     return Section("scores", "Scores", notes, sheets, charts, details=[details])
 
 
@@ -164,15 +164,15 @@ def classes(study: Study) -> Section | None:
     if alarms := _alarm_sheet(systems, study.classes):
         sheets.append(alarms)
     jaccards = {
-        system: {row.name: row.jaccard and (row.jaccard.mean, row.jaccard.std) for row in own}
+        system: {row.name: (row.jaccard.mean, row.jaccard.std) if row.jaccard else None for row in own}
         for system, own in rows.items()
     }
     charts = []
     if any(value for own in jaccards.values() for value in own.values()):
         title = "IoU of each class, over all pixels of the test images at their own size"
         charts.append(class_scores(jaccards, title, "IoU"))
-    matrices = {system.name: confusion(system, native=True) for system in systems}
-    matrices = {name: matrix for name, matrix in matrices.items() if matrix is not None}
+    counted = {system.name: confusion(system, native=True) for system in systems}
+    matrices = {name: matrix for name, matrix in counted.items() if matrix is not None}
     if matrices:
         charts.append(confusions(matrices, ["background", *study.classes]))
     bins = size_bins(systems, None)

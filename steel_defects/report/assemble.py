@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from steel_defects.core.errors import UserError
@@ -90,8 +90,9 @@ def findings(study: Study, differences: Sequence[Difference], score: str) -> lis
         differences: by `score`.
         score: `miou` or `native_miou`.
     """
-    scored = {system.name: test_scores(system).get(score) for system in study.systems}
-    ranked = sorted((name for name in scored if scored[name]), key=lambda name: -scored[name].mean)
+    every = {system.name: test_scores(system).get(score) for system in study.systems}
+    scored = {name: one for name, one in every.items() if one}
+    ranked = sorted(scored, key=lambda name: -scored[name].mean)
     if not ranked:
         return [f"No test image had a defect: there is no {score} to compare by."]
     best = ranked[0]
@@ -143,7 +144,7 @@ def facts(study: Study) -> dict[str, str]:
         counts = run.summary["data"].get("images") or {}
         return ", ".join(f"{counts[part]:,} {word}" for part, word in parts.items() if part in counts)
 
-    def each(values) -> str:
+    def each(values: Iterable[object]) -> str:
         return "; ".join(dict.fromkeys(map(str, values)))
 
     return {

@@ -141,7 +141,7 @@ def _scores(runs: Sequence[Run], native: bool) -> pd.Series:
     prefix = "native_" if native else ""
     columns = []
     for run in runs:
-        rows = run.per_image
+        rows = run.tested
         true = rows[[f"{prefix}true_{name}" for name in run.classes]]
         columns.append(rows.loc[true.any(axis=1), f"{prefix}iou"])
     return pd.concat(columns, axis=1, join="inner").mean(axis=1).sort_index()

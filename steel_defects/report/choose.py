@@ -58,7 +58,7 @@ def worst(study: Study, per_group: int) -> list[str]:
 
 def _failures(run: Run) -> Iterator[list[str]]:
     """Ids of the images with each class, then those of the clean ones with a false alarm: worst first."""
-    rows = run.per_image.sort_index()
+    rows = run.tested.sort_index()
     true = rows[[f"native_true_{name}" for name in run.classes]]
     for name in run.classes:
         affected = rows[rows[f"native_true_{name}"] > 0]
@@ -77,7 +77,7 @@ def typical(study: Study, several: int = 3) -> Typical:
     Args:
         several: of the sets of two or more classes, at most so many: the most frequent, ties in the order of classes.
     """
-    tables = [run.per_image for run in shown_runs(study).values()]
+    tables = [run.tested for run in shown_runs(study).values()]
     if not tables:
         return Typical({}, {})
     true = tables[0][[f"native_true_{name}" for name in study.classes]] > 0

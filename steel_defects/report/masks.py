@@ -45,7 +45,7 @@ class LabelledImages:
             raise UserError(f"{self._csv.parent}: {faults[0]}{more}")
         self._labels = annotations.rows
         # What was true in the test: runs may have been tested on different parts of the data.
-        tested = pd.concat([run.per_image[[f"native_true_{name}" for name in self._classes]] for run in runs])
+        tested = pd.concat([run.tested[[f"native_true_{name}" for name in self._classes]] for run in runs])
         self._tested = tested[~tested.index.duplicated()]
 
     def load(self, image_id: str) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +95,12 @@ class PredictedMasks:
         known = {str(c): c for c in range(1, len(run.classes) + 1)}
         self._codes: dict[str, dict[int, tuple[str, str]]] = {}
         rows = run.predictions
+        assert rows is not None, f"{run.folder.predictions} is missing"
         for image_id, given, native, resized in zip(
             rows.index, rows["ClassId"], rows["EncodedPixels"], rows["ResizedPixels"], strict=True
         ):
             place = f"{run.folder.predictions}: image {image_id}, class {given}"
-            if image_id not in run.per_image.index:
+            if image_id not in run.tested.index:
                 raise UserError(f"{place}: this image is not in {run.folder.per_image.name}")
             if str(given) not in known:
                 raise UserError(f"{place}: there is no such class; the run has {', '.join(known)}")

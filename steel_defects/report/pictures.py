@@ -69,7 +69,7 @@ def resized_picture(
 
 
 def _tested(predicted: Mapping[str, PredictedMasks], image_id: str) -> dict[str, PredictedMasks]:
-    return {name: masks for name, masks in predicted.items() if image_id in masks.run.per_image.index}
+    return {name: masks for name, masks in predicted.items() if image_id in masks.run.tested.index}
 
 
 def _picture(
@@ -83,7 +83,7 @@ def _picture(
 ) -> Picture:
     classes = next(iter(predicted.values())).run.classes
     shown = [
-        _shown(name, overlay_layer(mask, width), predicted[name].run.per_image.loc[image_id], classes, prefix)
+        _shown(name, overlay_layer(mask, width), predicted[name].run.tested.loc[image_id], classes, prefix)
         for name, mask in masks.items()
     ]
     return labelled_picture(image_id, image, truth, classes, shown, width)

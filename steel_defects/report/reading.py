@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
@@ -24,7 +24,8 @@ def is_training(config: Path) -> bool:
     What cannot be read is taken for one, so that `read_run` tells why.
     """
     try:
-        return "epochs" in (OmegaConf.load(config).get("recipe") or {})
+        cfg = OmegaConf.load(config)
+        return not isinstance(cfg, DictConfig) or "epochs" in (cfg.get("recipe") or {})
     except Exception:
         return True
 
@@ -37,7 +38,7 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     """
     try:
         cfg = OmegaConf.load(folder.config)
-        settings = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
+        settings = dict(_flat(cast(Mapping, OmegaConf.to_container(cfg, resolve=True))))
         overrides = [str(one) for one in OmegaConf.load(folder.config.with_name("overrides.yaml"))]
     except Exception as error:  # YAML's errors, OmegaConf's, the system's
         raise UserError(f"its configuration cannot be read ({type(error).__name__}: {error})") from error
@@ -95,7 +96,7 @@ def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
         "data.name": text,
         "data.data_hash": text,
         "data.classes": (
-            lambda value: isinstance(value, list) and value and all(isinstance(name, str) for name in value),
+            lambda value: isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value),
             "should be names",
         ),
         "data.size": (_is_size, "should be height and width"),
@@ -134,7 +135,7 @@ def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], further: Seq
     """A table whose text columns are taken as they are, and whose others are numbers, or empty.
 
     Args:
-        path: of the CSV file.
+        path: CSV file to read.
         texts: columns that it must have.
         numbers: likewise.
         further: columns of numbers that it may have.

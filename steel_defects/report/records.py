@@ -34,7 +34,14 @@ class Run:
     predictions: pd.DataFrame | None
 
     @property
+    def tested(self) -> pd.DataFrame:
+        """`per_image`, of a run that has the file."""
+        assert self.per_image is not None, f"{self.folder.per_image} is missing"
+        return self.per_image
+
+    @property
     def seed(self) -> int:
+        """Seed of the training."""
         return self.summary["seed"]
 
     @property
@@ -59,11 +66,11 @@ class Run:
     def defective(self, native: bool) -> pd.DataFrame:
         """The rows of `per_image` whose truth has a defect, at the images' own size or at the net's."""
         prefix = "native_true_" if native else "true_"
-        return self.per_image[self.per_image[[f"{prefix}{name}" for name in self.classes]].any(axis=1)]
+        return self.tested[self.tested[[f"{prefix}{name}" for name in self.classes]].any(axis=1)]
 
     def test_set(self) -> tuple:
         """Equal for runs that were tested on the same images with the same labels."""
-        pixels = self.per_image[[f"native_true_{name}" for name in self.classes]]
+        pixels = self.tested[[f"native_true_{name}" for name in self.classes]]
         return tuple(sorted(pixels.itertuples(name=None)))
 
 
@@ -83,6 +90,7 @@ class System:
 
     @property
     def seeds(self) -> list[int]:
+        """Seeds of the runs, in their order."""
         return [run.seed for run in self.runs]
 
 
@@ -100,6 +108,7 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
+        """All runs, system by system."""
         return [run for system in self.systems for run in system.runs]
 
     @property

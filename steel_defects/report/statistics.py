@@ -153,9 +153,15 @@ def false_alarms(system: System) -> FalseAlarms | None:
     alarms = [rows[[f"predicted_{name}" for name in classes]] > 0 for rows in clean]
     return FalseAlarms(
         len({image for rows in clean for image in rows.index}),
-        spread([alarm.any(axis=1).mean() for alarm in alarms]),
-        {name: spread([alarm[f"predicted_{name}"].mean() for alarm in alarms]) for name in classes},
+        _spread([alarm.any(axis=1).mean() for alarm in alarms]),
+        {name: _spread([alarm[f"predicted_{name}"].mean() for alarm in alarms]) for name in classes},
     )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    found = spread(values)
+    assert found is not None, "there are values, and all are numbers"
+    return found
 
 
 def size_bins(systems: Sequence[System], class_index: int | None, bins: int = 6) -> SizeBins | None:

@@ -21,23 +21,29 @@ class HistoryWriter(pl.Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.started = 0.0
+        self.trained: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Drop the rows of epochs that are trained again."""
         if trainer.is_global_zero and self.path.is_file():
             rows = pd.read_csv(self.path)
             self._write(rows[rows["epoch"] < trainer.current_epoch])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock of an epoch."""
         self.started, self.trained = time.perf_counter(), None
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note when the training steps of the epoch were done."""
         self.trained = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add the epoch's row to the file, and tell loggers its pace."""
         if not trainer.is_global_zero:
             return
         train_seconds = (self.trained or time.perf_counter()) - self.started
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row |= {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["train_seconds"] = train_seconds

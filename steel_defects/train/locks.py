@@ -47,7 +47,7 @@ def one_gpu(folder: Path, count: int, poll: float = 1.0) -> Iterator[int]:
     (Ray, Slurm) show each job its own, and then there is nothing to wait for.
 
     Args:
-        folder: of the sweep.
+        folder: folder of the sweep.
         count: of the GPUs that this process sees.
         poll: seconds between two looks.
 

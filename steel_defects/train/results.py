@@ -95,8 +95,9 @@ def summarise(
     peak_bytes: int,
 ) -> dict:
     """Gather what `summary.json` holds."""
+    assert data.catalog is not None, "a run that came to its end has read its data"
     history = run.read_history()
-    best = history.loc[history["val/miou"].idxmax()] if history["val/miou"].notna().any() else history.iloc[0]
+    best = history.iloc[int(history["val/miou"].argmax())] if history["val/miou"].notna().any() else history.iloc[0]
     steady = history["iterations_per_second"].iloc[1:] if len(history) > 1 else history["iterations_per_second"]
     _, tested = _tested(module)
     device = trainer.strategy.root_device
@@ -120,7 +121,9 @@ def summarise(
         },
         "epochs": len(history),
         "best_epoch": int(best["epoch"]) + 1,
-        "val": {key.removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")},
+        "val": {
+            str(key).removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")
+        },
         "test": tested.scores(data.classes),
         "confusion": tested.resized.sum(axis=0),
         "native_confusion": tested.native.sum(axis=0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
@@ -25,15 +26,19 @@ class SweepTable(Callback):
     """Hydra callback: refuses folders that hold runs; prints the table of a sweep, and exits with 1 if a job failed."""
 
     # Before Hydra writes a run's configuration, which a later resume needs as it was.
-    def on_run_start(self, config: DictConfig, **kwargs) -> None:
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a folder that holds a run."""
         if _used(RunFolder(config.hydra.run.dir)):
             way_on = "resume=<run folder> goes on with one"
             stop(UserError(_USED.format(config.hydra.run.dir, way_on, "hydra.run.dir")))
 
-    def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a sweep's folder that holds runs, unless finished jobs are skipped."""
         folder = Path(config.hydra.sweep.dir)
         skip = config.sweep.skip_finished
-        if skip and OmegaConf.to_container(config.hydra.sweep)["subdir"] != "${job_dir:}":
+        written = OmegaConf.to_container(config.hydra.sweep)
+        assert isinstance(written, dict)
+        if skip and written["subdir"] != "${job_dir:}":
             stop(UserError("sweep.skip_finished finds jobs by their folders' names; leave hydra.sweep.subdir out"))
         if not skip and any(_used(RunFolder(path)) for path in _folders(folder)):
             way_on = "sweep.skip_finished=true does what is missing"
@@ -41,7 +46,8 @@ class SweepTable(Callback):
         with read_write(config.hydra.sweep):
             config.hydra.sweep.dir = str(folder.absolute())  # jobs may be started in another working directory
 
-    def on_multirun_end(self, config: DictConfig, **kwargs) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Write and print the table of the sweep; exit with 1 if a job failed or none ran."""
         folder = Path(config.hydra.sweep.dir)
         jobs = read_jobs(folder, since=_started(folder))
         if jobs.empty:
@@ -97,16 +103,16 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
     """One row a job: job, overrides, system, status, error, test scores, train speed.
 
     Args:
-        folder: of a sweep.
+        folder: folder of a sweep.
         since: when the sweep was started, in seconds as files have them; older jobs are left out.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in _folders(folder):
         overrides = path / ".hydra" / "overrides.yaml"
         if overrides.stat().st_mtime < since:
             continue
         number = OmegaConf.load(overrides.with_name("hydra.yaml")).hydra.job.num
-        row = {"job": number, "overrides": list(OmegaConf.load(overrides))}
+        row: dict[str, Any] = {"job": number, "overrides": list(OmegaConf.load(overrides))}
         try:
             summary = RunFolder(path).read_summary()
         except UserError as error:
@@ -116,7 +122,8 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
         row |= {key: test.get(key) for key in SCORES}
         row["train_it_per_s"] = (summary.get("speed") or {}).get("train_it_per_s")
         rows.append(row)
-    return pd.DataFrame(sorted(rows, key=lambda row: row["job"]))
+    rows.sort(key=lambda row: row["job"])
+    return pd.DataFrame(rows)
 
 
 def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:

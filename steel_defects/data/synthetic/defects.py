@@ -113,7 +113,7 @@ def spots(rng: np.random.Generator, h: int, w: int) -> Part:
     field = _blob(rng, h, w, 0.2)
     flakes = cv2.warpAffine(
         noise(rng, h, w, 10, 4) + 0.5 * noise(rng, h, w, 3, 2),
-        np.float32([[1, -0.4, 0.2 * h], [0, 1, 0]]),
+        np.array([[1, -0.4, 0.2 * h], [0, 1, 0]], np.float32),
         (w, h),
         borderMode=cv2.BORDER_REFLECT,
     )

@@ -81,7 +81,7 @@ class _Strip:
                 spread *= 1.1  # a full neighbourhood is left by and by
             y, x = int(y), int(x)
             around = self.mask[max(y - 3, 0) : y + h + 3, max(x - 3, 0) : x + w + 3]
-            best = min(best, (np.count_nonzero(around), y, x))
+            best = min(best, (float(np.count_nonzero(around)), y, x))
             if not best[0]:
                 break
         _, y, x = best

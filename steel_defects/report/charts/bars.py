@@ -56,11 +56,11 @@ def class_scores(
     axes.set_axisbelow(True)
     legend_below(figure, bars)
     best = {}
-    for c in classes:
-        of_class = {system: of_system[c][0] for system, of_system in known.items() if c in of_system}
+    for name in classes:
+        of_class = {system: of_system[name][0] for system, of_system in known.items() if name in of_system}
         if of_class:
             system = max(of_class, key=of_class.__getitem__)
-            best[c] = f"{c} {of_class[system]:.2f} ({system})"
+            best[name] = f"{name} {of_class[system]:.2f} ({system})"
     return Chart(
         named(title),
         title,

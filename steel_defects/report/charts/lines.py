@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steel_defects.page.content import Chart
-from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below
+from steel_defects.page.drawing import INK, SMALL, WIDTH, legend_below, whole_ticks
 from steel_defects.report.charts.style import Style, spoken, style
 
-_LOSSES = {"val/loss": ("validation", {}), "train/loss": ("training", {"linestyle": "--", "linewidth": 0.9})}
-_SINGLE = {"alpha": 0.35, "linewidth": 0.7}
+_LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "val/loss": ("validation", {}),
+    "train/loss": ("training", {"linestyle": "--", "linewidth": 0.9}),
+}
+_SINGLE: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.7}
 
 
 def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart:
@@ -51,7 +55,7 @@ def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart:
     right.set(title="Mean IoU on validation", xlabel="epoch", ylim=(0, 1))
     for axes in (*left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        whole_ticks(axes.xaxis, min_n_ticks=1)
         axes.set_xlim(0.5, longest + 0.5)
     handles = {name: Line2D([], [], **styles[name].marked) for name in kept}
     if any(len(runs) > 1 for runs in kept.values()):
@@ -76,7 +80,9 @@ def _draw_runs(axes: Axes, runs: Sequence[pd.DataFrame], column: str, look: Styl
     if not known:
         return pd.Series(dtype=float)
     mean = pd.concat(known).groupby(level=0).mean()
-    marks = {"color": look.colour} if line else look.marked | {"markevery": max(1, len(mean) // 8), "clip_on": False}
+    marks: dict[str, Any] = (
+        {"color": look.colour} if line else look.marked | {"markevery": max(1, len(mean) // 8), "clip_on": False}
+    )
     axes.plot(mean.index + 1, mean, label=label, **marks, **line)
     return mean
 

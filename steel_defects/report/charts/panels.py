@@ -12,7 +12,7 @@ from steel_defects.page.content import Chart
 from steel_defects.page.drawing import INK, SMALL, panels
 from steel_defects.report.charts.style import spoken, style
 
-_BINS = np.linspace(0, 1, 21)
+_BINS = np.linspace(0, 1, 21).tolist()
 
 
 def iou_distributions(iou: Mapping[str, np.ndarray], native: bool) -> Chart:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
@@ -34,12 +36,12 @@ def speed_against_miou(
         raise ValueError("no points to draw")
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = figure.subplots()
-    handles = {}
+    handles: dict[str, Artist | Container] = {}
     best = sorted(front, key=lambda k: points[k][1])
     if len(best) > 1:
         # What is slower and worse than a point is below and left of it: the step goes down at the point.
-        steps = [[points[k][axis] for k in best] for axis in (1, 2)]
-        (line,) = axes.plot(*steps, drawstyle="steps-pre", color="0.6", linewidth=1.5, zorder=1, label="front")
+        speeds, mious = [points[k][1] for k in best], [points[k][2] for k in best]
+        (line,) = axes.plot(speeds, mious, drawstyle="steps-pre", color="0.6", linewidth=1.5, zorder=1, label="front")
         handles["Pareto front: no system is both faster and better"] = line
     for k, (name, speed, miou, std) in enumerate(points):
         if std is not None:
