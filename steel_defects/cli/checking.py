@@ -50,7 +50,7 @@ def check(command: str, names: Mapping[str, str]) -> None:
         typed = OverridesParser.create().parse_overrides(args.overrides)
         strangers = [one for one in typed if _is_unknown(model, one, groups)]
         lines = [_unknown(model, one) for one in strangers]
-        words = [one.input_line for one in typed if one not in strangers]
+        words = [one.input_line or "" for one in typed if one not in strangers]
         search_path = create_automatic_config_search_path(None, None, CONF_DIR)
         if args.config_dir:  # as Hydra does
             folder = f"file://{_folder(args.config_dir)}"
@@ -98,7 +98,8 @@ def _is_unknown(model: type[Settings], override: Override, groups: Sequence[str]
 
 
 def _unknown(model: type[Settings], override: Override) -> str:
-    sign, value = override.input_line.partition(override.key_or_group)[0], override.get_value_string()
+    sign = (override.input_line or "").partition(override.key_or_group)[0]
+    value = override.get_value_string()
     return f"{sign}{override.key_or_group}={value}: there is no such setting{near(model, override.key_or_group)}"
 
 
@@ -125,7 +126,7 @@ def _jobs(words: list[str], multirun: bool) -> Iterator[list[str]]:
 def _faults(hydra: Hydra, model: type[Settings], command: str, words: list[str]) -> list[str]:
     loader = hydra.config_loader
     cfg = loader.load_configuration(command, words, RunMode.RUN)
-    own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     values = _plain(own)
     try:
         read(model, values, dict(_sources(loader, command, words)))
@@ -136,7 +137,7 @@ def _faults(hydra: Hydra, model: type[Settings], command: str, words: list[str])
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
     """Plain values; a key without one (`???`) is left out, for the model to miss it, and what is made of it stays."""
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment] # of a DictConfig
     return {key: _resolved(cfg, key, value) for key, value in raw.items() if value != MISSING}
 
 
@@ -161,7 +162,10 @@ def _sources(loader: ConfigLoader, command: str, words: list[str]) -> Iterator[t
         if path is None or Path(CONF_DIR) in path.parents:
             continue
         prefix = f"{one.package}." if one.package and one.package != "_global_" else ""
-        for key, _ in leaves(OmegaConf.load(path), leave_out=("defaults",)):
+        content = OmegaConf.load(path)
+        for key, _ in leaves(
+            content if isinstance(content, DictConfig) else OmegaConf.create({}), leave_out=("defaults",)
+        ):
             parts = f"{prefix}{key}".split(".")
             for i in range(1, len(parts) + 1):
                 if ".".join(parts[:i]) not in typed:

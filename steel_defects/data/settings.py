@@ -88,7 +88,7 @@ class DataSettings(Settings):
     split: SplitSettings
 
 
-class SplitChanges(SplitSettings):
+class SplitChanges(Settings):
     """Keys of `SplitSettings`, each of which may be left out."""
 
     fractions: Fractions | None = None
@@ -96,7 +96,7 @@ class SplitChanges(SplitSettings):
     file: Path_ | None = None
 
 
-class DataChanges(DataSettings):
+class DataChanges(Settings):
     """Keys of `DataSettings` in place of those of a run, which keeps the others; or a whole choice of conf/data."""
 
     name: Text | None = None

@@ -182,8 +182,7 @@ def load_model(
         >>> model.size, model.about["engine"]
         ((64, 64), 'ONNX Runtime')
     """
-    several = isinstance(model, Sequence) and not isinstance(model, str)
-    paths = [Path(path) for path in (model if several else [model])]
+    paths = [Path(path) for path in ([model] if isinstance(model, str | PathLike) else model)]
     engine = open_engine(paths, precision=precision, threads=threads, device=device, tta=tta, size=size)
     return Model(engine, _decision(engine.card, decision))
 
