@@ -109,7 +109,9 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
             raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
         samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
         if not ways:
-            raise UserError(f"spoil={settings['spoil']} of these {len(samples)} images is none: take a larger share")
+            raise UserError(
+                f"spoil={settings['spoil']} of these {len(samples)} images is less than one image: take a larger share"
+            )
 
     if settings["folds"]:
         found = _out_of_fold(settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes))

@@ -113,7 +113,7 @@ def completions(command: str, line: str) -> set[str]:
         return {f"{key}={choice}" for choice in _choices(key, own)}
     if sign and names.get(key, key) in keys_with(settings_model(command), Role.PATH | Role.PATHS):
         return {f"{key}={path}" for path in _paths(value)}
-    # Of the other words, only choices change what keys there are; Hydra says nothing where one is none.
+    # Of the other words, only choices change what keys there are; Hydra says nothing where one of them does not exist.
     chosen = [word for word in words if word.partition("=")[0] in groups]
     chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]
     sys.argv += [] if own is None else ["--config-dir", str(own)]

@@ -22,7 +22,7 @@ class Account:
     """Somebody's account at W&B.
 
     Raises:
-        UserError: where there is no API key, or W&B takes it not or is not reached.
+        UserError: where there is no API key, W&B rejects it, or W&B cannot be reached.
     """
 
     def __init__(self) -> None:

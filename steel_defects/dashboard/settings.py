@@ -73,7 +73,7 @@ def check(settings: Mapping) -> dict[str, Address]:
 
 
 def chosen_kinds(settings: Mapping) -> tuple[str, ...]:
-    """What is to be built; nothing where `kind` is none of the choices."""
+    """What is to be built; nothing where `kind` is not one of the choices."""
     return KINDS if settings["kind"] == "both" else tuple(kind for kind in KINDS if kind == settings["kind"])
 
 

@@ -88,7 +88,7 @@ def read_table(csv_path: Path, classes: range, classes_from: str, known_layouts:
         known_layouts: which layouts are read, for the message about others.
 
     Raises:
-        TableError: where the file cannot be read, or its header is none of a table.
+        TableError: where the file cannot be read, or its header is not that of a label table.
     """
     lines = read_lines(Path(csv_path), known_layouts)
     records = read_records(lines)

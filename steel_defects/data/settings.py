@@ -145,7 +145,7 @@ class AugmentSettings(Settings):
 
 
 def check_size(size: Sequence[int]) -> None:
-    """Refuse a size of the net's input, `data.size`, that is none."""
+    """Refuse an invalid size of the net's input, `data.size`."""
     if not is_pair(size) or any(side % 16 for side in size):
         raise UserError(f"data.size={size}: [height, width] in pixels, multiples of 16 (the net's output stride)")
 
@@ -156,7 +156,7 @@ def is_pair(size: object) -> bool:
 
 
 def check_names(classes: Sequence[str]) -> None:
-    """Refuse names of classes, `data.classes`, that are none."""
+    """Refuse invalid names of classes, `data.classes`."""
     names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
         raise UserError(f"data.classes={classes}: a list with one name for each class, all different, without slashes")

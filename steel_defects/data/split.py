@@ -43,7 +43,7 @@ def make_split(
         empty, and a class in at least three groups is in train.
 
     Raises:
-        UserError: where the fractions are none.
+        UserError: where the fractions are invalid.
         ValueError: where `class_sets` and `groups` differ in length.
     """
     check_fractions(fractions)

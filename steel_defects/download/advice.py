@@ -34,7 +34,7 @@ def no_token(competition: str, target: Path, old: bool = False) -> str:
 
 
 def bad_token(said: str, old: bool = False) -> str:
-    """Where Kaggle knows the token not, or no longer."""
+    """Where Kaggle does not know the token, or no longer does."""
     places = tokens(old)
     found = f" It is from {' or '.join(places)}." if places else ""
     return (

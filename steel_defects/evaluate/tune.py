@@ -111,7 +111,7 @@ def tune(engine: Engine, samples: Sequence[Sample], thresholds: Sequence[float],
         areas: to try, pixels at the images' own size; 0 is always tried.
 
     Raises:
-        UserError: where a threshold or an area is none.
+        UserError: where a threshold or an area is invalid.
     """
     tried = _checked("thresholds", thresholds, 1) | {ARGMAX_THRESHOLD}
     sizes = {int(area) for area in _checked("min_areas", areas, 2**31 - 1)} | {0}

@@ -26,7 +26,7 @@ class OpenVinoEngine(Engine):
         threads: cores to use.
 
     Raises:
-        UserError: where the file is broken, not ours, wants what this CPU has not, or OpenVINO is not installed.
+        UserError: where the file is broken, not ours, needs what this CPU lacks, or OpenVINO is not installed.
     """
 
     def __init__(self, path: Path, threads: int) -> None:

@@ -25,7 +25,7 @@ def write_page(report: Report, path: Path) -> int:
 
     Raises:
         UserError: where it cannot be written.
-        ValueError: where a score is not a finite number, or a card is of a group or a class that the report has not.
+        ValueError: where a score is not finite, or a card belongs to a group or class that the report does not have.
     """
     # File names need not be text; where one is not, a question mark stands for what cannot be written.
     data = _render(report).encode("utf-8", errors="replace")

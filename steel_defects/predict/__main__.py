@@ -153,7 +153,7 @@ def check(
     texts: Mapping[str, object],
     size: Sequence[int] | None,
 ) -> None:
-    """Refuse, all at once, values that are none.
+    """Refuse invalid values, all at once.
 
     Args:
         numbers: value (None is fine), least and greatest of each.

@@ -32,7 +32,7 @@ def only_listed(
         the listed ones of `paths`, in the same order; and what writes the submission once they are in the journal.
 
     Raises:
-        UserError: where the sample cannot be read, or lists images that `paths` has not, or has twice.
+        UserError: where the sample cannot be read, or lists images that are not in `paths`, or lists one twice.
     """
     results = [output / name for name in (*TABLES, SUBMISSION)]
     if path.resolve() in [result.resolve() for result in results]:

@@ -74,7 +74,7 @@ def choose_accelerator(asked: str) -> str:
     """`gpu` or `cpu`.
 
     Raises:
-        UserError: where it is none, or is not there.
+        UserError: where it is not one of the two, or not available.
     """
     if asked not in ("auto", "gpu", "cpu"):
         raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {asked!r}")
