@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -47,6 +48,10 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _as_path(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("empty")
@@ -60,7 +65,7 @@ Positive = Annotated[int, Strict(), limits.Ge(1)]
 Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), limits.Ge(0), limits.Le(1)]
 Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_blank), Words("a text")]
-Path_ = Annotated[str, AfterValidator(_not_blank), Words("a path"), Role.PATH]
+Path_ = Annotated[str, BeforeValidator(_as_path), AfterValidator(_not_blank), Words("a path"), Role.PATH]
 Pixels = Annotated[tuple[Positive, Positive], Words("[height, width] in pixels")]
 
 

@@ -32,3 +32,8 @@ class PredictSettings(Settings):
     tta: Flag
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[Whole, limits.Ge(1), limits.Le(4096)] | None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model files; of several, the probabilities are averaged."""
+        return (self.checkpoint,) if isinstance(self.checkpoint, str) else self.checkpoint

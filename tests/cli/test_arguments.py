@@ -8,12 +8,15 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import prepare, quote, read_lists, read_paths, rename, rewrite
 from steel_defects.cli.checking import settings_model
-from steel_defects.core.settings import Role, keys_with
+from steel_defects.cli.manual import own_groups
+from steel_defects.core.settings import Role, keys_with, read
 
 COMMANDS = sorted(path.stem for path in Path(CONF_DIR).glob("*.yaml"))
 
@@ -192,6 +195,25 @@ def test_a_recipe_that_lacks_keys_is_told_which(monkeypatch, capsys, tmp_path):
     (tmp_path / "recipe" / "lone.yaml").write_text("name: lone\nlr: 0.1\n")
     lines = refusal(monkeypatch, capsys, "train", "--config-dir", str(tmp_path), "recipe=lone")
     assert "recipe.optimizer: has no value; it takes sgd or adamw" in lines
+
+
+CHOICES = [
+    (command, f"{group}={path.relative_to(Path(CONF_DIR) / group).with_suffix('').as_posix()}")
+    for command in COMMANDS
+    for group in own_groups(Path(CONF_DIR) / f"{command}.yaml")
+    for path in sorted((Path(CONF_DIR) / group).rglob("*.yaml"))
+]
+NEEDED = {"predict": {"checkpoint": "a.ckpt", "input": "strips"}, "report": {"runs": "study"}}
+
+
+@pytest.mark.parametrize(("command", "choice"), [*((command, "") for command in COMMANDS), *CHOICES])
+def test_every_key_of_conf_is_one_of_the_model(command, choice):
+    """And every key of a model that has no value of its own is in conf, or it would be missing here."""
+    words = ["encoder.name=resnet18"] if choice == "encoder=any" else []
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        cfg = compose(command, [choice, *words] if choice else words)
+    values = OmegaConf.to_container(cfg, resolve=False) | NEEDED.get(command, {})
+    assert read(settings_model(command), values)
 
 
 def test_a_file_that_would_not_be_read_is_refused(monkeypatch, capsys, tmp_path):

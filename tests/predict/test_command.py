@@ -21,12 +21,14 @@ from PIL import Image
 
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import read
 from steel_defects.data import rle
 from steel_defects.inference import model
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
 from steel_defects.predict import __main__ as command
+from steel_defects.predict.settings import PredictSettings
 from steel_defects.predict.tables import TABLES
 
 CLASSES = ("scratch", "patch")
@@ -90,7 +92,9 @@ def opened(monkeypatch) -> list:
 
 def run(folder: Path, **options):
     defaults = {"checkpoint": str(folder / "net.onnx"), "input": str(folder / "in"), "output": str(folder / "out")}
-    return command.predict(**defaults | options)
+    cfg = OmegaConf.to_container(OmegaConf.load(Path(CONF_DIR) / "predict.yaml"))
+    values = {key: value for key, value in cfg.items() if key not in ("hydra", "defaults")}
+    return command.predict(read(PredictSettings, values | defaults | options))
 
 
 def rows(path: Path) -> list[dict]:
@@ -116,14 +120,6 @@ def process(cwd: Path, *overrides: str, pause: float | None = 0, wait: bool = Tr
     return subprocess.CompletedProcess(started.args, started.returncode, output)
 
 
-def test_keys_of_the_configuration_are_the_arguments():
-    cfg = OmegaConf.load(Path(CONF_DIR) / "predict.yaml")
-    keys = {key for key in cfg if key not in ("hydra", "defaults")}
-    assert keys == set(command.predict.__annotations__) - {"return"}
-    for key, value in (command.predict.__kwdefaults__ or {}).items():
-        assert cfg[key] == value
-
-
 def test_needs_no_training_packages():
     """A PC at the line has none of them."""
     code = """
@@ -143,7 +139,7 @@ def test_settings_reach_the_engine(folder, opened):
     run(folder, precision="bf16", threads=2, device="cpu", tta=True, size=[64, 400])
     [(args, options)] = opened
     assert args == ([folder / "net.onnx"],)
-    assert options == {"precision": "bf16", "threads": 2, "device": "cpu", "tta": True, "size": [64, 400]}
+    assert options == {"precision": "bf16", "threads": 2, "device": "cpu", "tta": True, "size": (64, 400)}
 
 
 @pytest.mark.parametrize(
