@@ -28,14 +28,16 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.settings import read
+from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.evaluate.show import announce_scoring, show_scores, show_tuning
 from steel_defects.evaluate.tune import tune, write_decision
 from steel_defects.inference.decision import Decision, read_decision
@@ -54,18 +56,20 @@ def main(cfg: DictConfig) -> None:
     folder = RunFolder(job.runtime.output_dir)
     try:
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        evaluate(OmegaConf.to_container(cfg, resolve=True), folder, chosen, changes)
+        evaluate(read(EvaluateSettings, plain(cfg)), folder, chosen, changes)
     except UserError as error:
         if isinstance(error, DataFaults):
             write_faults(folder.faults, error.faults)
         stop(error)
 
 
-def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, changes: Mapping | None = None) -> dict:
+def evaluate(
+    settings: EvaluateSettings, folder: RunFolder, chosen: Mapping | None = None, changes: Mapping | None = None
+) -> dict:
     """Score one model, or the mean of several checkpoints.
 
     Args:
-        settings: conf/evaluate.yaml, composed, as plain values; its `data` is not looked at.
+        settings: of the command; its `data` is not looked at.
         folder: where to write.
         chosen, changes: what was said of the data, see `load_run_data`.
 
@@ -75,24 +79,32 @@ def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, c
     Raises:
         UserError: for what the user can mend.
     """
-    models, part = check_settings(settings), settings["part"]
-    engine = open_engine(models, **{key: settings[key] for key in ("precision", "threads", "device", "tta", "size")})
+    models, part = settings.models, settings.part
+    if settings.tune:
+        require_writable(models[0])
+    engine = open_engine(
+        models,
+        precision=settings.precision,
+        threads=settings.threads,
+        device=settings.device,
+        tta=settings.tta,
+        size=settings.size,
+    )
     card, argmax = engine.card, Decision.argmax(len(engine.card.classes))
-    decision = card.decision if settings["decision"] == "auto" else argmax
-    if settings["decision"] not in ("auto", "argmax"):
-        decision = read_decision(Path(settings["decision"]).expanduser(), card.classes)
-    data = load_run_data(models, card, chosen, changes, divided=part != "all" or settings["tune"])
+    decision = card.decision if settings.decision == "auto" else argmax
+    if settings.decision not in ("auto", "argmax"):
+        decision = read_decision(Path(settings.decision).expanduser(), card.classes)
+    data = load_run_data(models, card, chosen, changes, divided=part != "all" or settings.tune)
     samples = part_samples(data, part, models, card)
     announce_scoring(settings, models, engine, data, len(samples), decision)
 
     tuning = None
-    if settings["tune"]:
-        grid = settings["tuning"]
+    if settings.tune:
         validation = part_samples(data, "val", models, card)
-        tuning = tune(engine, validation, grid["thresholds"], grid["min_areas"])
+        tuning = tune(engine, validation, settings.tuning.thresholds, settings.tuning.min_areas)
         decision = tuning.decision
         tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
-        path = write_decision(tuning, engine, models, data, settings["tta"])
+        path = write_decision(tuning, engine, models, data, settings.tta)
         show_tuning(tuning, card.classes, path, part)
 
     tuned = {"tuned": decision} if tuning or decision != argmax else {}
@@ -121,7 +133,7 @@ def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, c
     }
     write_json(folder.path / "evaluation.json", summary)
     rows = write_per_image(folder.per_image, samples, confusions, card.classes)
-    if settings["figures"]:
+    if settings.figures:
         draw_examples(folder.figures, rows, samples, card.classes, lambda image: decision.mask(engine(image)), part)
         if tuning:
             grid = (tuning.dice, tuning.thresholds, tuning.areas)
@@ -130,35 +142,10 @@ def evaluate(settings: dict, folder: RunFolder, chosen: Mapping | None = None, c
     return summary
 
 
-def check_settings(settings: Mapping) -> list[Path]:
-    """Refuse what cannot go together before anything is loaded.
-
-    Returns:
-        The model files.
-    """
-    given = settings["checkpoint"]
-    if not given:
-        raise UserError(
-            "checkpoint=<file> is missing: a .ckpt (a run's is in <run>/checkpoints/best.ckpt), .onnx or .xml; "
-            "several checkpoints are averaged: checkpoint=[a.ckpt,b.ckpt]"
-        )
-    models = [Path(str(model)).expanduser() for model in (given if isinstance(given, list) else [given])]
-    threads = settings["threads"]
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise UserError(f"threads={threads}: a whole number, 1 or more, or null for all")
-    for key in ("tune", "tta", "figures"):
-        if not isinstance(settings[key], bool):
-            raise UserError(f"{key} is true or false; not {settings[key]!r}")
-    if not isinstance(settings["decision"], str):
-        raise UserError(f"decision is auto, argmax or a file that tune=true has written; not {settings['decision']!r}")
-    if settings["tune"]:
-        if settings["decision"] != "auto":
-            raise UserError(f"tune=true finds a decision of its own; leave out decision={settings['decision']}")
-        if any(model.suffix.lower() != ".ckpt" for model in models):
-            raise UserError("tune=true is for checkpoints: tune the checkpoint, then export it again")
-        if models[0].is_file() and not os.access(models[0].parent, os.W_OK):
-            raise UserError(f"tune=true writes beside the checkpoint, and {models[0].parent} cannot be written to")
-    return models
+def require_writable(model: Path) -> None:
+    """Refuse to tune where the decision could not be written beside the checkpoint, before anything is computed."""
+    if model.is_file() and not os.access(model.parent, os.W_OK):
+        raise UserError(f"tune=true writes beside the checkpoint, and {model.parent} cannot be written to")
 
 
 if __name__ == "__main__":

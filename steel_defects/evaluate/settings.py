@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words
+from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words, Wrong
 from steel_defects.data.settings import DataChanges
 
 Checkpoints = Annotated[
@@ -38,3 +39,25 @@ class EvaluateSettings(Settings):
     device: Device
     size: NetSize | None
     figures: Flag
+
+    @property
+    def models(self) -> list[Path]:
+        """The model files; of several, the probabilities are averaged."""
+        given = () if self.checkpoint is None else self.checkpoint
+        return [Path(path).expanduser() for path in ([given] if isinstance(given, str) else given)]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> EvaluateSettings:
+        wrong = []
+        if not self.models:
+            wrong.append(
+                "checkpoint=<file> is missing: a .ckpt (a run's is in <run>/checkpoints/best.ckpt), .onnx or .xml; "
+                "several checkpoints are averaged: checkpoint=[a.ckpt,b.ckpt]"
+            )
+        if self.tune and self.decision != "auto":
+            wrong.append(f"tune=true finds a decision of its own; leave out decision={self.decision}")
+        if self.tune and any(model.suffix.lower() != ".ckpt" for model in self.models):
+            wrong.append("tune=true is for checkpoints: tune the checkpoint, then export it again")
+        if wrong:
+            raise Wrong("\n".join(wrong))
+        return self

@@ -9,6 +9,7 @@ from pathlib import Path
 from steel_defects.cli.console import print_scores
 from steel_defects.core.runs import RunFolder
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.evaluate.tune import Tuning
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def announce_scoring(
-    settings: Mapping,
+    settings: EvaluateSettings,
     models: Sequence[Path],
     engine: Engine,
     data: StripDataModule,
@@ -33,9 +34,9 @@ def announce_scoring(
     lines = {
         "model": f"{card.system}, {', '.join(map(str, models))}",
         "engine": f"{engine.about['engine']} on {engine.about['device']}, {card.precision}, at {height}x{width}"
-        + (", with mirror images" if settings["tta"] else ""),
-        "data": f"{data.name} in {data.root}: {plural(images, 'image')}, part={settings['part']}",
-        "decision": "to be tuned" if settings["tune"] else "argmax" if decision.is_argmax else tuned,
+        + (", with mirror images" if settings.tta else ""),
+        "data": f"{data.name} in {data.root}: {plural(images, 'image')}, part={settings.part}",
+        "decision": "to be tuned" if settings.tune else "argmax" if decision.is_argmax else tuned,
     }
     for key, value in lines.items():
         log.info("%-8s %s", key, value)

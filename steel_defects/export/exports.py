@@ -18,7 +18,6 @@ from steel_defects.inference.card import ModelCard
 from steel_defects.page.sheet import plural
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
-PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8", "int8-bf16")}
 
 
 @dataclass

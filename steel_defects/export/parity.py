@@ -10,26 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from steel_defects.data.catalog import Sample
+from steel_defects.export.settings import LimitSettings
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.scoring import confusion
 from steel_defects.inference.stream import ordered_map
 from steel_defects.models.scores import scores
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What an exported file may lose.
-
-    Args:
-        confidence: largest difference of a pixel's confidence; None sets no limit.
-        pixels: least share of pixels decided alike.
-        miou: largest loss of `miou` at the images' own size; a gain is no loss.
-    """
-
-    confidence: float | None
-    pixels: float
-    miou: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +36,7 @@ class Parity:
     miou_checkpoint: float
     miou_file: float
 
-    def faults(self, tolerance: Tolerance) -> list[str]:
+    def faults(self, tolerance: LimitSettings) -> list[str]:
         """What is beyond tolerance, in words; nothing where the file may be kept."""
         faults = []
         if not np.isfinite(self.confidence):  # whatever the limit

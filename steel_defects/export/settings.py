@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import annotated_types as limits
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from steel_defects.core.settings import Flag, NetSize, Number, Path_, Positive, Role, Settings, Share, Words
+from steel_defects.core.settings import Flag, NetSize, Number, Path_, Positive, Role, Settings, Share, Words, Wrong
 from steel_defects.data.settings import DataChanges
 
 Format = Literal["onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "int8", "int8-bf16"]
 Part = Literal["val", "train", "test"]
+
+
+PRECISIONS: Mapping[Format, tuple[Precision, ...]] = {
+    "onnx": ("fp32", "int8"),
+    "openvino": ("fp32", "bf16", "int8", "int8-bf16"),
+}
 
 
 class SampleSettings(Settings):
@@ -23,7 +30,13 @@ class SampleSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """What an exported file may lose."""
+    """What an exported file may lose.
+
+    Args:
+        confidence: largest difference of a pixel's confidence; None sets no limit.
+        pixels: least share of pixels decided alike.
+        miou: largest loss of `miou` at the images' own size; a gain is no loss.
+    """
 
     confidence: Annotated[Number, limits.Ge(0)] | None
     pixels: Share
@@ -37,11 +50,15 @@ class ParitySettings(SampleSettings):
     bf16: LimitSettings
     int8: LimitSettings
 
+    def limits(self, precision: Precision) -> LimitSettings:
+        """What a file of a precision may lose; `int8-bf16` counts as int8."""
+        return {"fp32": self.fp32, "bf16": self.bf16}.get(precision, self.int8)
+
 
 class ExportSettings(Settings):
     """All of conf/export.yaml."""
 
-    checkpoint: Path_ | None
+    checkpoint: Annotated[Path_ | None, Words("one checkpoint; several are averaged by evaluate and predict only")]
     format: Annotated[
         Format | Annotated[tuple[Format, ...], Field(min_length=1)], Words("onnx or openvino, or both"), Role.WORDS
     ]
@@ -58,3 +75,29 @@ class ExportSettings(Settings):
     calibration: SampleSettings
     parity: ParitySettings
     threads: Positive | None
+
+    @property
+    def wanted(self) -> list[tuple[Format, Precision]]:
+        """The pairs of format and precision to write: those asked for that the format's engine computes in."""
+        return [(f, p) for f in _listed(self.format) for p in _listed(self.precision) if p in PRECISIONS[f]]
+
+    @property
+    def not_offered(self) -> list[tuple[Format, Precision]]:
+        """The pairs asked for that no engine computes in."""
+        return [(f, p) for f in _listed(self.format) for p in _listed(self.precision) if p not in PRECISIONS[f]]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> ExportSettings:
+        wrong = []
+        if self.checkpoint is None:
+            wrong.append("checkpoint=<file> is missing: a run's is in <run>/checkpoints/best.ckpt")
+        if not self.wanted:
+            offered = "; ".join(f"{name} in {', '.join(all_of)}" for name, all_of in PRECISIONS.items())
+            wrong.append(f"nothing to write: there is {offered}")
+        if wrong:
+            raise Wrong("\n".join(wrong))
+        return self
+
+
+def _listed(value: str | tuple[str, ...]) -> tuple:
+    return (value,) if isinstance(value, str) else value

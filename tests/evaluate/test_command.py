@@ -18,7 +18,9 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.evaluate.__main__ import evaluate
+from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.inference.decision import decision_path
 from steel_defects.inference.loading import open_engine
 from steel_defects.train.training import train
@@ -63,7 +65,7 @@ def score(tmp_path):
         settings["checkpoint"] = [str(m) for m in models] if isinstance(models, list) else str(models)
         folder = RunFolder(tmp_path / f"evaluation{len(list(tmp_path.glob('evaluation*')))}")
         folder.path.mkdir()
-        return evaluate(settings, folder, chosen, changes), folder
+        return evaluate(read(EvaluateSettings, settings), folder, chosen, changes), folder
 
     return start
 
@@ -203,15 +205,15 @@ def test_figures_of_clean_images(run, score, tiny_root, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["part=both"], "part is test, val, train or all; not 'both'"),
+        (["part=both"], "part=both: test, val, train or all"),
         (["decision=nowhere.json"], "no file nowhere.json"),
         (["decision=argmax", "tune=true"], "leave out decision=argmax"),
-        (["decision=true"], "decision is auto, argmax or a file"),
+        (["decision=true"], "decision=true: auto, argmax, or a file"),
         (["threads=0"], "threads=0: a whole number"),
-        (["tta=2"], "tta is true or false"),
+        (["tta=2"], "tta=2: true or false"),
         (["size=[30,64]"], "multiples of 16"),
         (["precision=fp16"], "fp16"),
-        (["tune=true", "tuning.thresholds=[2]"], "tuning.thresholds: 2 is no number"),
+        (["tune=true", "tuning.thresholds=[2]"], "tuning.thresholds=\\[2\\]: a list of probabilities"),
     ],
 )
 def test_mistakes_have_one_clear_error(run, score, overrides, message):
