@@ -163,7 +163,7 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
     [
         (["trainer.precision=16-mixed"], "needs a GPU"),
         (["trainer.precision=16"], "needs a GPU"),
-        (["trainer.accelerator=tpu"], "trainer.accelerator is auto, gpu or cpu"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: auto, gpu or cpu"),
         (["trainer.devices=-1"], "trainer: "),
         (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn: auto, or ddp"),
         (
@@ -171,10 +171,10 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
             r"seed=-1: a whole number .*\nrecipe.epochs=0: a whole number, 1",
         ),
         (["data.image_size=256"], r"data.image_size=256: \[height, width\]"),
-        (["data.split.fractions=0.8"], "data.split.fractions = 0.8: it takes three numbers"),
+        (["data.split.fractions=0.8"], "data.split.fractions=0.8: three numbers, for train, val and test"),
         (["recipe.loss=focal"], "recipe.loss is one of cross_entropy, cross_entropy_dice"),
-        (["recipe.optimizer=lion"], "recipe.optimizer=lion: one of sgd, adamw"),
-        (["recipe.schedule=step"], "recipe.schedule=step: one of polynomial"),
+        (["recipe.optimizer=lion"], "recipe.optimizer=lion: sgd or adamw"),
+        (["recipe.schedule=step"], "recipe.schedule=step: polynomial, one_cycle or constant"),
         (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
         (["trainer.accelerator=gpu"], "PyTorch sees no GPU here. trainer=auto"),
