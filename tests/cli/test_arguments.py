@@ -203,7 +203,11 @@ CHOICES = [
     for group in own_groups(Path(CONF_DIR) / f"{command}.yaml")
     for path in sorted((Path(CONF_DIR) / group).rglob("*.yaml"))
 ]
-NEEDED = {"predict": {"checkpoint": "a.ckpt", "input": "strips"}, "report": {"runs": "study"}}
+NEEDED = {
+    "predict": {"checkpoint": "a.ckpt", "input": "strips"},
+    "report": {"runs": "study"},
+    **dict.fromkeys(("evaluate", "export"), {"checkpoint": "a.ckpt"}),
+}
 
 
 @pytest.mark.parametrize(("command", "choice"), [*((command, "") for command in COMMANDS), *CHOICES])
