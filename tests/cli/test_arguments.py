@@ -206,7 +206,8 @@ CHOICES = [
 NEEDED = {
     "predict": {"checkpoint": "a.ckpt", "input": "strips"},
     "report": {"runs": "study"},
-    **dict.fromkeys(("evaluate", "export"), {"checkpoint": "a.ckpt"}),
+    "evaluate": {"checkpoint": "a.ckpt"},
+    "export": {"checkpoint": "a.ckpt"},
 }
 
 
