@@ -24,7 +24,6 @@ from steel_defects.data.images import ImageError
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
-from steel_defects.predict.__main__ import predict
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "v0.1.0"
 CHECKPOINT = FIXTURES / "run" / "checkpoints" / "best.ckpt"
@@ -70,8 +69,9 @@ def strips(tiny_root) -> list[Path]:
 
 
 @pytest.mark.parametrize("file", [CHECKPOINT, ONNX], ids=["ckpt", "onnx"])
-def test_the_command_writes_the_same(file, strips, tmp_path):
-    predict(file, str(strips[0].parent), tmp_path / "out", device="cpu", progress=False)
+def test_the_command_writes_the_same(file, strips, tmp_path, steel):
+    words = [f"model={file}", f"input={strips[0].parent}", f"output={tmp_path / 'out'}", "device=cpu"]
+    assert steel("predict", *words).code == 0
     with (tmp_path / "out" / "defects.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     assert rows

@@ -17,6 +17,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import Role, keys_with, read
 from steel_defects.evaluate.__main__ import evaluate
+from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.loggers import keys
 from steel_defects.loggers.base import Start, tags
 from steel_defects.loggers.opening import open_loggers
@@ -192,7 +193,9 @@ def test_the_artifact_makes_a_folder_that_evaluate_takes(logged, tmp_path, tiny_
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         cfg = compose("evaluate", [f"checkpoint={tmp_path}/run/checkpoints/best.ckpt"])
     (tmp_path / "evaluation").mkdir()
-    found = evaluate(OmegaConf.to_container(cfg, resolve=True), RunFolder(tmp_path / "evaluation"))
+    found = evaluate(
+        read(EvaluateSettings, OmegaConf.to_container(cfg, resolve=True)), RunFolder(tmp_path / "evaluation")
+    )
     assert found["scores"]["argmax"]["miou"] == pytest.approx(summary["test"]["miou"], abs=1e-6)
 
 
