@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ BLOCK = 32768
 
 
 def records(path: Path) -> Iterator[Record]:
-    """All records of a `run-<id>.wandb`, in their order."""
+    """All whole records of a `run-<id>.wandb`, in their order."""
     data = path.read_bytes()
     assert data[:4] == b":W&B"
     at, whole = 7, b""
@@ -27,6 +28,8 @@ def records(path: Path) -> Iterator[Record]:
             at += BLOCK - at % BLOCK
             continue
         _, length, kind = struct.unpack_from("<IHB", data, at)
+        if at + 7 + length > len(data):
+            return
         whole += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):
@@ -107,9 +110,16 @@ def _put(values: dict, items) -> dict:
 
 @pytest.fixture(scope="session")
 def offline_runs():
-    """Those of a run folder, oldest first."""
+    """Those of a run folder, oldest first. W&B's own process writes them, and may be a moment behind: its last record,
+    the exit code, is waited for.
+    """
 
     def read(folder: Path) -> list[Offline]:
-        return [Offline(path) for path in sorted(folder.glob("wandb/offline-run-*"))]
+        deadline = time.monotonic() + 10
+        while True:
+            runs = [Offline(path) for path in sorted(folder.glob("wandb/offline-run-*"))]
+            if all(run.exit_code is not None for run in runs) or time.monotonic() > deadline:
+                return runs
+            time.sleep(0.1)
 
     return read
