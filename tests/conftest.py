@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -92,17 +92,21 @@ def settings(tiny_root):
     return make
 
 
+def shrunk(overrides: Sequence[str], root: Path | None) -> list[str]:
+    """Words of the train command, shrunk by TINY where they say nothing else; untouched without a data root."""
+    given = {override.split("=")[0] for override in overrides}
+    shrink = [item for item in [*TINY, f"data.root={root}"] if root and item.split("=")[0] not in given]
+    flags = [word for word in overrides if word.startswith("--")]  # these come first
+    return [*flags, *shrink, *(word for word in overrides if word not in flags)]
+
+
 @pytest.fixture(scope="session")
 def command(tiny_root):
     """Run `python -m steel_defects.train`, shrunk by TINY, in a process of its own."""
 
     def run(cwd: Path, *overrides: str, tiny: bool = True, wait: bool = True):
-        given = {override.split("=")[0] for override in overrides}
-        shrink = [item for item in [*TINY, f"data.root={tiny_root}"] if tiny and item.split("=")[0] not in given]
-        flags = [word for word in overrides if word.startswith("--")]  # these come first
-        overrides = tuple(word for word in overrides if word not in flags)
         process = subprocess.Popen(
-            [sys.executable, "-m", "steel_defects.train", *flags, *shrink, *overrides],
+            [sys.executable, "-m", "steel_defects.train", *shrunk(overrides, tiny_root if tiny else None)],
             cwd=cwd,
             env=os.environ | {"COLUMNS": "200"},
             stdout=subprocess.PIPE,
@@ -120,29 +124,52 @@ def command(tiny_root):
 
 
 class Done(NamedTuple):
-    """What came of a command: its exit code and all that it printed."""
+    """What came of a command: its exit code and what it printed."""
 
-    code: int
-    output: str
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+def run_here(cwd: Path, command: str, *words: str) -> int:
+    """Run `python -m steel_defects.<command>` in this process, which has its libraries already. Gives the exit code."""
+    handlers, level = logging.root.handlers[:], logging.root.level  # Hydra sets up its own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", [command, *map(str, words)])
+        patch.setattr(sys, "path", [*sys.path])
+        try:
+            runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
+        except SystemExit as error:
+            return error.code or 0
+        finally:
+            logging.root.handlers[:], logging.root.level = handlers, level
+    return 0
 
 
 @pytest.fixture
-def steel(monkeypatch, capfd):
-    """Run `python -m steel_defects.<command>` in this process, which has its libraries loaded already."""
+def steel(capfd):
+    """`run_here`, in the working directory if no other is given, and what it prints."""
 
-    def run(command: str, *words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
-        handlers, level = logging.root.handlers[:], logging.root.level  # Hydra sets up its own
+    def run(command: str, *words: str, cwd: Path | None = None) -> Done:
         capfd.readouterr()
-        try:
-            runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        finally:
-            logging.root.handlers[:], logging.root.level = handlers, level
-        printed = capfd.readouterr()
-        return Done(code, printed.out + printed.err)
+        code = run_here(cwd or Path.cwd(), command, *words)
+        return Done(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def train_here(steel, tiny_root):
+    """As `command`, in this process."""
+
+    def run(cwd: Path, *overrides: str, tiny: bool = True) -> Done:
+        return steel("train", *shrunk(overrides, tiny_root if tiny else None), cwd=cwd)
 
     return run
 

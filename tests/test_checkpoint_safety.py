@@ -64,7 +64,7 @@ def test_a_pickle_that_writes_a_file_is_refused(command, run, tmp_path, tiny_roo
         torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     done = steel(command.split()[0], *words_for(command, run, tiny_root))
     assert not (tmp_path / "ran").exists()
-    assert done.code == 2, done.output
+    assert done.returncode == 2, done.output
     assert "Traceback" not in done.output
     # So the file was a working trap.
     torch.load(run / "checkpoints" / "best.ckpt", weights_only=False)

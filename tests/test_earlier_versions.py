@@ -37,14 +37,14 @@ def same_masks(predictions: Path, expected: Path) -> bool:
 @pytest.mark.parametrize("model", ["checkpoints/best.ckpt", "export/deeplabv3plus-tu-test_efficientnet-fp32.onnx"])
 def test_predict_gives_the_same_masks(old, model, tiny_root, steel):
     done = steel("predict", f"model={old}/run/{model}", f"input={tiny_root}/train_images", f"output={old}/predicted")
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     assert same_masks(old / "predicted" / "predictions.csv", old / "predictions.csv")
 
 
 @pytest.mark.parametrize("model", ["checkpoints/best.ckpt", "export/deeplabv3plus-tu-test_efficientnet-fp32.onnx"])
 def test_evaluate_gives_the_same_scores(old, model, steel):
     done = steel("evaluate", f"checkpoint={old}/run/{model}", "figures=false", f"hydra.run.dir={old}/evaluation")
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     scores = json.loads((old / "evaluation" / "evaluation.json").read_text())["scores"]["argmax"]
     expected = json.loads((old / "run" / "summary.json").read_text())["test"]
     for key in ("miou", "native_miou", "dice", "native_dice"):
@@ -54,20 +54,20 @@ def test_evaluate_gives_the_same_scores(old, model, steel):
 def test_export_reads_the_checkpoint(old, steel):
     words = [f"checkpoint={old}/run/checkpoints/best.ckpt", "format=onnx", f"output={old}/exported"]
     done = steel("export", *words)
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     assert list((old / "exported").glob("*.onnx"))
 
 
 def test_audit_judges_with_the_checkpoint(old, steel):
     words = [f"checkpoint={old}/run/checkpoints/best.ckpt", "folds=0", "tta=false", f"hydra.run.dir={old}/audit"]
     done = steel("audit", *words)
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     assert (old / "audit" / "audit.csv").is_file()
 
 
 def test_report_shows_the_run(old, steel):
     done = steel("report", f"runs={old}/run", f"hydra.run.dir={old}/report")
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     results = pd.read_csv(old / "report" / "results.csv")
     expected = json.loads((old / "run" / "summary.json").read_text())["test"]["miou"]
     assert f"{expected:.6f}" in results.round(6).astype(str).to_string()
@@ -77,7 +77,7 @@ def test_a_finished_run_is_tested_again(old, steel):
     expected = json.loads((old / "run" / "summary.json").read_text())
     (old / "run" / "summary.json").unlink()
     done = steel("train", f"resume={old}/run")
-    assert done.code == 0, done.output
+    assert done.returncode == 0, done.output
     summary = json.loads((old / "run" / "summary.json").read_text())
     assert summary["epochs"] == expected["epochs"]
     assert summary["data"] == expected["data"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +43,13 @@ def test_commands_compose(command):
 
 # Resuming and the paper's systems have tests of their own, in test_train.py and test_configs.py.
 @pytest.mark.parametrize("line", [c for c in TRAIN if "resume=" not in c and "paper/" not in c])
-def test_commands_run(line, command, tmp_path):
+def test_commands_run(line, train_here, tmp_path):
     """Run for real, with their nets and recipes, for one epoch on tiny synthetic images."""
     kept = [word for word in shlex.split(line) if not word.startswith(("data=", "data.root="))]
-    result = command(tmp_path, *kept, "recipe.epochs=1", "figures=false")
-    assert result.returncode == 0, result.stdout
-    assert "miou" in result.stdout
-    assert "Traceback" not in result.stdout
+    result = train_here(tmp_path, *kept, "recipe.epochs=1", "figures=false")
+    assert result.returncode == 0, result.output
+    assert "miou" in result.output
+    assert "Traceback" not in result.output
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +96,7 @@ def smaller(name: str, rest: str, root: Path) -> list[str]:
     return _SMALLER.get(name, [])
 
 
-def test_other_commands_run_in_their_order(desk, tiny_root):
+def test_other_commands_run_in_their_order(desk, steel, tiny_root):
     assert {name for name, _ in OTHERS} == {
         *("download", "explore", "dashboard", "audit", "evaluate", "report", "predict", "export", "benchmark")
     }
@@ -107,12 +105,11 @@ def test_other_commands_run_in_their_order(desk, tiny_root):
             table = pd.read_csv(desk / "audit" / "audit.csv", dtype=str)
             table.loc[0, "verdict"] = "accept"
             table.to_csv(desk / "audit" / "audit.csv", index=False)
-        words = [sys.executable, "-m", f"steel_defects.{name}", *shlex.split(rest), *smaller(name, rest, tiny_root)]
-        result = subprocess.run(words, cwd=desk, capture_output=True, text=True)
+        result = steel(name, *shlex.split(rest), *smaller(name, rest, tiny_root), cwd=desk)
         # A CPU without bf16 cannot compare such a file, and says so.
         fine = result.returncode == 0 or (name == "export" and "computes in bf16" in result.stdout)
-        assert fine, f"{name} {rest}\n{result.stdout}{result.stderr}"
-        assert "Traceback" not in result.stdout + result.stderr
+        assert fine, f"{name} {rest}\n{result.output}"
+        assert "Traceback" not in result.output
     assert (desk / "submission/submission.csv").is_file()
     assert (desk / "corrected/train.csv").read_text() != (tiny_root / "train.csv").read_text()
     masks = [sorted((desk / folder / "masks").glob("*.png")) for folder in ("predictions", "predictions-exported")]

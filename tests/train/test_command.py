@@ -293,18 +293,18 @@ def test_a_setting_without_value():
         read_settings(cfg, [], sweep=False)
 
 
-def test_user_mistake_on_the_command_line(command, tmp_path):
-    result = command(tmp_path, "data=severstal", f"data.root={tmp_path}/nowhere", tiny=False)
+def test_user_mistake_on_the_command_line(train_here, tmp_path):
+    result = train_here(tmp_path, "data=severstal", f"data.root={tmp_path}/nowhere", tiny=False)
     assert result.returncode == 2
-    assert "Traceback" not in result.stdout
-    assert "python -m steel_defects.download" in result.stdout
-    assert "data=synthetic" in result.stdout
+    assert "Traceback" not in result.output
+    assert "python -m steel_defects.download" in result.output
+    assert "data=synthetic" in result.output
     (summary,) = tmp_path.glob("outputs/*/*/summary.json")
     assert RunFolder(summary.parent).read_summary()["status"] == "failed"
 
 
-def test_sweep_goes_on_after_a_failure(command, tmp_path):
-    result = command(
+def test_sweep_goes_on_after_a_failure(train_here, tmp_path):
+    result = train_here(
         tmp_path, "--multirun", "encoder=any", "encoder.name=vgg16,resnet18", "recipe.epochs=1", "hydra.sweep.dir=sweep"
     )
     assert result.returncode == 1
@@ -312,8 +312,8 @@ def test_sweep_goes_on_after_a_failure(command, tmp_path):
     assert jobs["status"].tolist() == ["failed", "finished"]
     assert "cannot be built at output stride 16" in jobs["error"][0]
     assert np.isfinite(jobs["miou_all"][1])
-    assert "job 0 failed" in result.stdout
-    assert result.stdout.count("Traceback") == 0
+    assert "job 0 failed" in result.output
+    assert result.output.count("Traceback") == 0
     assert len(list((tmp_path / "sweep").glob("deeplabv3plus-resnet18-seed1-*/checkpoints/best.ckpt"))) == 1
 
 
@@ -342,7 +342,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(settings, tmp_path, mo
     assert len(run.read_history()) == 0
 
 
-def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, tmp_path, load_state):
+def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, train_here, settings, tmp_path, load_state):
     """Ctrl-C in the first epoch, `kill -9` in a later one; the same weights and history in the end."""
     options = ["recipe=strong", "recipe.epochs=4", "encoder=efficientnet-lite0", "encoder.weights=null"]
     unbroken = RunFolder(tmp_path / "unbroken")
@@ -376,17 +376,17 @@ def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, settings, t
     assert run.read_summary()["test"] == unbroken.read_summary()["test"]
 
     config = run.config.read_text()
-    again = command(tmp_path, f"hydra.run.dir={run.path}")
+    again = train_here(tmp_path, f"hydra.run.dir={run.path}")
     assert again.returncode == 2
-    assert "holds a run already" in again.stdout
+    assert "holds a run already" in again.output
     assert run.read_summary()["status"] == "finished"
     assert run.config.read_text() == config
-    refused = command(tmp_path, f"resume={run.path}", "encoder=resnet34", tiny=False)
+    refused = train_here(tmp_path, f"resume={run.path}", "encoder=resnet34", tiny=False)
     assert refused.returncode == 2
-    assert "leave out: encoder" in refused.stdout
-    nothing = command(tmp_path, f"resume={tmp_path}/nothing", tiny=False)
+    assert "leave out: encoder" in refused.output
+    nothing = train_here(tmp_path, f"resume={tmp_path}/nothing", tiny=False)
     assert nothing.returncode == 2
-    assert "not a run that can go on" in nothing.stdout
+    assert "not a run that can go on" in nothing.output
     assert not Path(tmp_path, "nothing").exists()
 
 

@@ -97,7 +97,7 @@ def test_launchers_give_the_scores_of_a_serial_sweep(launcher, command, serial, 
     assert_alike(runs, serial)
 
 
-def test_a_sweep_killed_in_its_middle_does_what_is_missing(command, serial, assert_alike, tmp_path):
+def test_a_sweep_killed_in_its_middle_does_what_is_missing(command, train_here, serial, assert_alike, tmp_path):
     """Killed in its second job; started again with one job more, and one that had failed."""
     sweep = tmp_path / "sweep"
     process = command(tmp_path, *SWEEP, "seed=1,2", wait=False)
@@ -120,14 +120,14 @@ def test_a_sweep_killed_in_its_middle_does_what_is_missing(command, serial, asse
     kept = [first.best, first.last, first.summary, first.history, first.predictions]
     before = [path.stat().st_mtime_ns for path in kept]
 
-    refused = command(tmp_path, *SWEEP, "seed=1,2")
+    refused = train_here(tmp_path, *SWEEP, "seed=1,2")
     assert refused.returncode == 2
-    assert "sweep.skip_finished=true does what is missing" in refused.stdout
+    assert "sweep.skip_finished=true does what is missing" in refused.output
 
-    result = command(tmp_path, *SWEEP, "seed=0,1,2", "sweep.skip_finished=true")
-    assert result.returncode == 0, result.stdout
-    assert result.stdout.count("is finished, and not repeated") == 1
-    assert result.stdout.count("epoch 1/2") == 1, "the killed job goes on where it was; the new one begins"
+    result = train_here(tmp_path, *SWEEP, "seed=0,1,2", "sweep.skip_finished=true")
+    assert result.returncode == 0, result.output
+    assert result.output.count("is finished, and not repeated") == 1
+    assert result.output.count("epoch 1/2") == 1, "the killed job goes on where it was; the new one begins"
     assert [path.stat().st_mtime_ns for path in kept] == before
     table = pd.read_csv(sweep / "sweep.csv")
     assert table["status"].tolist() == ["finished"] * 3
@@ -141,9 +141,9 @@ def test_a_sweep_killed_in_its_middle_does_what_is_missing(command, serial, asse
     some = [split.index[split["part"] == part][0] for part in ("train", "val")]
     split.loc[some, "part"] = split.loc[some[::-1], "part"].tolist()
     split.to_csv(first.split, index=False)
-    again = command(tmp_path, *SWEEP, "seed=1,2", "sweep.skip_finished=true")
-    assert again.returncode == 0, again.stdout
-    assert again.stdout.count("is finished, and not repeated") == 1
+    again = train_here(tmp_path, *SWEEP, "seed=1,2", "sweep.skip_finished=true")
+    assert again.returncode == 0, again.output
+    assert again.output.count("is finished, and not repeated") == 1
     pd.testing.assert_frame_equal(pd.read_csv(first.split, keep_default_na=False), split)
     assert first.read_summary()["data"]["split_hash"] != second.read_summary()["data"]["split_hash"]
 
@@ -164,20 +164,20 @@ def test_a_folder_of_another_job_is_neither_skipped_nor_gone_on_with(tmp_path):
         earlier(run, "net-seed1-aaaa")
 
 
-def test_finished_jobs_are_found_by_name_only(command, tmp_path):
+def test_finished_jobs_are_found_by_name_only(train_here, tmp_path):
     options = ["hydra.sweep.subdir=job", "sweep.skip_finished=true"]
-    result = command(tmp_path, *SWEEP, "seed=1,2", *options)
+    result = train_here(tmp_path, *SWEEP, "seed=1,2", *options)
     assert result.returncode == 2
-    assert "leave hydra.sweep.subdir out" in result.stdout
+    assert "leave hydra.sweep.subdir out" in result.output
 
 
-def test_a_finished_run_without_its_checkpoints_is_not_written_over(command, tmp_path):
+def test_a_finished_run_without_its_checkpoints_is_not_written_over(train_here, tmp_path):
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.write_summary({"status": "finished", "test": {"miou": 0.5}})
-    result = command(tmp_path, f"hydra.run.dir={run.path}")
+    result = train_here(tmp_path, f"hydra.run.dir={run.path}")
     assert result.returncode == 2
-    assert "holds a run already" in result.stdout
+    assert "holds a run already" in result.output
     assert run.read_summary()["test"] == {"miou": 0.5}
 
 
