@@ -1,12 +1,12 @@
-# Everything runs in .venv, which `setup` makes; `demo` and `test` call it by themselves.
+# Everything runs in .venv, which each target makes by itself, with what it needs: `demo` less than the others.
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
 # threads, ended in a crash. Two run at a time, with one thread each; those that take longest begin.
 PARTS := $(addprefix test-,ends runs others report inference data)
-# Apart, for they take minutes: the pages followed to the letter, and the study from download to report.
+# Apart, for they take minutes: the pages followed to the letter, the study from download to report, and what a browser
+# makes of pages, but for one test.
 SLOW := tests/pages/test_make_study.py tests/pages/test_extending.py
-test-pages: TESTS = $(SLOW)
 test-ends: TESTS = tests/pages tests/benchmark $(addprefix --ignore=,$(SLOW))
 test-runs: TESTS = tests/train tests/test_checkpoint_safety.py tests/test_earlier_versions.py
 test-others: TESTS = tests/models tests/predict tests/dashboard tests/loggers tests/cli tests/core tests/download tests/test_package.py
@@ -15,28 +15,40 @@ test-inference: TESTS = tests/inference tests/export
 test-data: TESTS = tests/data tests/evaluate steel_defects
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench study $(PARTS) test-pages
+.PHONY: help setup demo test test-fast lint bench study $(PARTS) test-pages
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/' | expand -t 17
 
 setup: .venv/installed  ## create .venv and install the project into it
 
-.venv/installed: pyproject.toml
+# dev has all of demo.
+.venv/installed: EXTRA = dev
+.venv/installed: STAMPS = .venv/installed .venv/demo-installed
+.venv/demo-installed: EXTRA = demo
+.venv/demo-installed: STAMPS = .venv/demo-installed
+.venv/installed .venv/demo-installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install torch torchvision
-	$(BIN)/python -m pip install --editable '.[dev]'
-	touch $@
+	$(BIN)/python -m pip install --editable '.[$(EXTRA)]'
+	touch $(STAMPS)
 
-demo: setup  ## draw synthetic strips, train on them for minutes, test, draw the results
+demo: .venv/demo-installed  ## draw synthetic strips, train on them for minutes, test, draw the results
 	$(BIN)/python -m steel_defects.train experiment=demo
 
-test: lint  ## lint, then run all tests
+test: lint  ## lint, then run the tests
 	$(MAKE) --no-print-directory --jobs 2 --keep-going $(PARTS)
 
-$(PARTS) test-pages: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
+test-fast: setup  ## tests without trainings, processes and browsers, in less than a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not browser" tests
+
+$(PARTS): setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" $(TESTS)
+
+test-pages: setup  ## the tests that take minutes each, and those in a browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/page tests/audit tests/explore
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SLOW)
 
 lint: setup  ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -59,6 +59,17 @@ BROWSER = [
 THREADS = torch.get_num_threads()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens a browser, but for a smoke test, and what starts a command."""
+    for item in items:
+        fixtures = {*getattr(item, "fixturenames", ())}
+        if "driver" in fixtures:
+            item.add_marker("slow" if item.get_closest_marker("smoke") else "browser")
+        if fixtures & {"command", "steel", "train_here"}:
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def same_threads() -> None:
     """An engine or a benchmark sets torch's threads for the process; with another number, training rounds otherwise."""
@@ -162,6 +173,12 @@ def steel(capfd):
         return Done(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def exit_code(tiny_root):
+    """Train as `command` does, in this process; its exit code."""
+    return lambda cwd, *overrides: run_here(cwd, "train", *shrunk(overrides, tiny_root))
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import pytest
 
 import steel_defects
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -113,6 +115,17 @@ def test_make_test_runs_every_test_file():
     for path in (ROOT / "tests").rglob("test_*.py"):
         name = path.relative_to(ROOT)
         assert {str(name), str(name.parent)} & words, f"{name} is in no part of the Makefile"
+
+
+@pytest.mark.parametrize(("target", "extra"), [("demo", "demo"), ("setup", "dev"), ("bench", "dev")])
+def test_make_installs_what_a_target_needs(target, extra):
+    """PyTorch first, from where it has wheels for the machine; for the demo, nothing that only developers use."""
+    words = ["make", "--dry-run", "--always-make", target]
+    asked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    installs = [line.partition(" -m pip install ")[2] for line in asked.splitlines() if " -m pip install " in line]
+    assert installs == ["--upgrade pip", "torch torchvision", f"--editable '.[{extra}]'"]
+    (stamps,) = [line.split()[1:] for line in asked.splitlines() if line.startswith("touch ")]
+    assert stamps == ([".venv/demo-installed"] if extra == "demo" else [".venv/installed", ".venv/demo-installed"])
 
 
 # What a PC without PyTorch lacks.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,8 @@ from steel_defects.core.runs import RunFolder
 from steel_defects.data.catalog import load_catalog
 from steel_defects.data.rle import decode
 from steel_defects.train.training import train
+
+pytestmark = pytest.mark.slow
 
 SIZE = (64, 400)
 
@@ -175,9 +175,8 @@ def test_the_checkpoint_alone_judges_what_its_run_held_out(run, configure, tmp_p
         (("reviewed=nowhere.csv",), ["reviewed=<audit.csv> needs to know which labels"]),
     ],
 )
-def test_mistakes_end_in_one_message(overrides, messages, tmp_path):
-    words = [sys.executable, "-m", "steel_defects.audit", *overrides]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+def test_mistakes_end_in_one_message(steel, overrides, messages, tmp_path):
+    result = steel("audit", *overrides, cwd=tmp_path)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     for message in messages:

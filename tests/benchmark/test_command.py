@@ -30,6 +30,8 @@ from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
 from steel_defects.page.overlay import PALETTE
 
+pytestmark = pytest.mark.slow
+
 
 class Clock(threading.local):
     """A time of its own for each thread."""

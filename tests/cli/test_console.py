@@ -14,7 +14,11 @@ import termios
 import warnings
 from pathlib import Path
 
+import pytest
+
 from steel_defects.cli.console import quiet_libraries, wide_console
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(sys.executable).parent / "steel-train"
 WORDS = [

@@ -20,6 +20,8 @@ from steel_defects import CONF_DIR
 from steel_defects.cli.manual import manual
 from steel_defects.cli.manual_comments import read_comments
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(CONF_DIR)
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 CASES = [(name, ()) for name in COMMANDS] + [

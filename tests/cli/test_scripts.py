@@ -15,6 +15,8 @@ import yaml
 from steel_defects import CONF_DIR
 from steel_defects.cli import scripts
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(CONF_DIR)
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 BIN = Path(sys.executable).parent

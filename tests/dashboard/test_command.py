@@ -18,6 +18,8 @@ from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
 from steel_defects.dashboard.__main__ import dashboard
 
+pytestmark = pytest.mark.slow
+
 
 def given(*overrides: str) -> dict:
     with initialize_config_dir(CONF_DIR, version_base="1.3"):

@@ -33,6 +33,8 @@ from steel_defects.data.synthetic import PAIRS, write_synthetic
 from steel_defects.download import advice, client, unpack
 from steel_defects.download.__main__ import download, require_space
 
+pytestmark = pytest.mark.slow
+
 STAND_IN = Path(__file__).parents[1] / "stand_in"
 NAME = "severstal-steel-defect-detection"
 RULES = f"https://www.kaggle.com/c/{NAME}/rules"

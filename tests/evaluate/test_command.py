@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,8 @@ from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.inference.decision import decision_path
 from steel_defects.inference.loading import open_engine
 from steel_defects.train.training import train
+
+pytestmark = pytest.mark.slow
 
 # Few images, and a net that by then finds some of their defects.
 SHORT = ["recipe=strong", "recipe.lr=0.003", "data.split.fractions=[0.6,0.2,0.2]", "figures=false"]
@@ -232,20 +231,11 @@ def test_model_files_that_are_none(score, tmp_path):
         score(tmp_path / "model.onnx", "tune=true")
 
 
-def start(cwd: Path, *overrides: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "steel_defects.evaluate", *overrides],
-        cwd=cwd,
-        env=os.environ | {"COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_command(own, tiny_root, tmp_path):
+def test_command(own, steel, tiny_root, tmp_path):
     """The group and single keys of the data arrive; the tuned and the plain scores stand side by side."""
-    result = start(tmp_path, f"checkpoint={own.best}", "tune=true", f"data.root={tiny_root}", "figures=false")
+    result = steel(
+        "evaluate", f"checkpoint={own.best}", "tune=true", f"data.root={tiny_root}", "figures=false", cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
     assert "native_dice on " in result.stdout
     assert "argmax" in result.stdout
@@ -255,8 +245,8 @@ def test_command(own, tiny_root, tmp_path):
     assert set(json.loads(written.read_text())["scores"]) == {"argmax", "tuned"}
 
 
-def test_user_mistake_on_the_command_line(own, tmp_path):
-    result = start(tmp_path, f"checkpoint={own.best}", "data=strip_steel", "data.root=nowhere")
+def test_user_mistake_on_the_command_line(own, steel, tmp_path):
+    result = steel("evaluate", f"checkpoint={own.best}", "data=strip_steel", "data.root=nowhere", cwd=tmp_path)
     assert result.returncode == 2
     assert "inclusion, patches, scratches" in result.stderr
     assert "pits, streaks, scratches, patches" in result.stderr

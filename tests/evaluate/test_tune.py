@@ -42,6 +42,7 @@ def test_every_place_of_the_grid(blobs):
     assert len(np.unique(tuning.dice)) > 30, "a grid on which all is equal would prove nothing"
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_best_of_all_decisions(blobs):
     """All 10^3 decisions of a smaller grid, classes decided together."""
     engine, samples = blobs

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -152,15 +150,16 @@ def faulty(copied) -> Path:
     return copied
 
 
-def test_every_fault_that_training_refuses_is_listed_and_does_not_stop_it(faulty, tmp_path):
+def test_every_fault_that_training_refuses_is_listed_and_does_not_stop_it(faulty, steel, tmp_path):
     with pytest.raises(DataFaults) as caught:
         load_catalog(faulty, num_classes=4, image_size=(64, 400), progress=False)
     refused = [(fault.file, str(fault.row or ""), fault.message) for fault in caught.value.faults]
     assert len(refused) == 13
-    result = command(
-        tmp_path,
+    result = steel(
+        "explore",
         *("data=synthetic", "data.synthetic=null", "data.image_size=[64,400]", "data.size=[64,64]", "sheet=1"),
         *(f"data.root={faulty}", "hydra.run.dir=out"),
+        cwd=tmp_path,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
@@ -232,17 +231,13 @@ def test_in_a_browser(made, visit):
     page.set_window_size(1280, 900)
 
 
-def command(cwd: Path, *overrides: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", "steel_defects.explore", *overrides]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True)
-
-
-def test_on_the_command_line_synthetic_strips_are_drawn(tmp_path):
+def test_on_the_command_line_synthetic_strips_are_drawn(steel, tmp_path):
     root = tmp_path / "2026_01_31 ü"
-    result = command(
-        tmp_path,
+    result = steel(
+        "explore",
         *("data=synthetic", "data.synthetic.num_images=8", "+data.synthetic.size=[64,128]", "data.image_size=[64,128]"),
         *(f"data.root={root}", "title=Strips, drawn: 1"),
+        cwd=tmp_path,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
@@ -254,8 +249,8 @@ def test_on_the_command_line_synthetic_strips_are_drawn(tmp_path):
     assert {f"{name}.csv" for name in TABLES} < {path.name for path in page.parent.iterdir()}
 
 
-def test_a_missing_folder_has_one_clear_error(tmp_path):
-    result = command(tmp_path, "data.root=nowhere")
+def test_a_missing_folder_has_one_clear_error(steel, tmp_path):
+    result = steel("explore", "data.root=nowhere", cwd=tmp_path)
     assert result.returncode == 2
     assert "the data root nowhere does not exist" in result.stderr
     assert "data=synthetic" in result.stderr
@@ -282,9 +277,9 @@ def test_all_settings_that_make_no_sense_are_told_at_once(tiny_root, tmp_path):
     ]
 
 
-def test_labels_of_which_nothing_can_be_read_stop_it_with_their_fault(copied, tmp_path):
+def test_labels_of_which_nothing_can_be_read_stop_it_with_their_fault(copied, steel, tmp_path):
     (copied / "train.csv").write_text("ImageId,EncodedPixels\na.jpg,1 2\n")
-    result = command(tmp_path, f"data.root={copied}", "data.image_size=null", "hydra.run.dir=out")
+    result = steel("explore", f"data.root={copied}", "data.image_size=null", "hydra.run.dir=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "train.csv" in result.stderr
     assert "Traceback" not in result.stderr

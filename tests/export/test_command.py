@@ -35,6 +35,8 @@ from steel_defects.inference.decision import Decision
 from steel_defects.inference.loading import open_engine
 from steel_defects.train.training import train
 
+pytestmark = pytest.mark.slow
+
 FILE = "deeplabv3plus-resnet18-fp32"
 CLASSES = ("pits", "streaks", "scratches", "patches")
 

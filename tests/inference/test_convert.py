@@ -20,6 +20,8 @@ from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 
+pytestmark = pytest.mark.slow
+
 onnx, ort, ov = package("onnx"), package("onnxruntime"), package("openvino")
 
 ENCODERS = ["resnet18", "tu-tf_efficientnet_lite0"]

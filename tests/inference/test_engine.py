@@ -33,6 +33,8 @@ from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import AreaResize
 from steel_defects.inference.loading import open_engine
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["checkpoint", "onnx", "xml"]
 SHAPES = [(64, 64), (64, 200), (40, 90), (130, 70)]
 

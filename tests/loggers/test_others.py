@@ -24,6 +24,8 @@ from steel_defects.loggers.opening import check_loggers, open_loggers
 from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def logged(settings, tmp_path_factory):

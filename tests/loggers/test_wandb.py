@@ -26,6 +26,8 @@ from steel_defects.loggers.wandb_run import _mode
 from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
+pytestmark = pytest.mark.slow
+
 wandb = pytest.importorskip("wandb")
 
 

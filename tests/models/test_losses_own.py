@@ -25,6 +25,8 @@ from steel_defects.models.own_loss import OwnLoss
 from steel_defects.train.settings import read_settings
 from steel_defects.train.training import train
 
+pytestmark = pytest.mark.slow
+
 LOSS_FILE = """
 from functools import partial
 

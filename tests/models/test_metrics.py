@@ -284,6 +284,7 @@ def evaluate_on(rank: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_score_as_one(tmp_path):
     context = mp.start_processes(evaluate_on, args=(str(tmp_path),), nprocs=2, join=False, start_method="spawn")
     for _ in range(120):

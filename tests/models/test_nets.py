@@ -20,6 +20,8 @@ from steel_defects.core.errors import UserError
 from steel_defects.models.barebone import BareBone
 from steel_defects.models.nets import build_net
 
+pytestmark = pytest.mark.slow
+
 # Unlike one another, so that a channel taken for another shows.
 MEAN, STD = (0.1, 0.3, 0.6), (0.2, 0.3, 0.4)
 

@@ -133,6 +133,7 @@ def choose(page, **values: str) -> None:
             control.send_keys(value)
 
 
+@pytest.mark.smoke
 def test_the_worst_come_first(page, report):
     assert cards(page) == expected(report)[:STEP]
     assert count(page) == f"71 of 71 match, {STEP} shown"

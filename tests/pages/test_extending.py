@@ -22,6 +22,8 @@ from steel_defects import CONF_DIR
 from steel_defects.core.runs import RunFolder
 from steel_defects.data.rle import decode
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).resolve().parents[2] / ".github" / "EXTENDING.md").read_text()
 FILES = dict(re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = "".join(re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()

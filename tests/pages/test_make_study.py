@@ -17,6 +17,8 @@ import pytest
 
 from steel_defects.data.synthetic import write_synthetic
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMS = ["baseline", "densenet201", "resnet101", "efficientnet-b1"]
 BRIEF = ["densenet201", "efficientnet-b1"]

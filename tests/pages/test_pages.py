@@ -130,9 +130,9 @@ def test_commands_compose(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_make_targets_and_their_variables_exist(page):
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     variables = set(re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", PAGES[page])) <= targets
+    assert set(re.findall(r"`make ([a-z-]+)", PAGES[page])) <= targets
     for words in blocks(PAGES[page]):
         if words[0] != "make":
             continue

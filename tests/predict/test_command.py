@@ -31,6 +31,8 @@ from steel_defects.predict import __main__ as command
 from steel_defects.predict.settings import PredictSettings
 from steel_defects.predict.tables import TABLES
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("scratch", "patch")
 TUNED = Decision((0.8, 0.5), (4, 0))
 

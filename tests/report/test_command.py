@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,8 @@ from steel_defects.core.settings import read
 from steel_defects.report.__main__ import report
 from steel_defects.report.settings import ReportSettings
 from steel_defects.train.training import train
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -193,29 +193,24 @@ def test_rare_runs_have_a_report_too(runs, tmp_path, change):
     assert (tmp_path / "report" / "results.csv").is_file()
 
 
-def test_a_report_does_not_hide_the_study_it_lies_in(runs, tmp_path):
+def test_a_report_does_not_hide_the_study_it_lies_in(runs, steel, tmp_path):
     study = shutil.copytree(runs, tmp_path / "study")
     for _ in range(2):
-        result = command(tmp_path, "runs=study", "gallery=0", "hydra.run.dir=study")
+        result = steel("report", "runs=study", "gallery=0", "hydra.run.dir=study", cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         assert "Not reported" not in result.stdout
     config = (study / "a1" / ".hydra" / "config.yaml").read_text()
-    refused = command(tmp_path, "runs=study", "hydra.run.dir=study/a1")
+    refused = steel("report", "runs=study", "hydra.run.dir=study/a1", cwd=tmp_path)
     assert refused.returncode == 2
     assert "holds a run; name another folder" in refused.stderr
     assert (study / "a1" / ".hydra" / "config.yaml").read_text() == config
 
 
-def command(cwd: Path, *overrides: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", "steel_defects.report", *overrides]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True)
-
-
-def test_on_the_command_line(runs, tmp_path):
+def test_on_the_command_line(runs, steel, tmp_path):
     odd = tmp_path / "2026_01_31 ü"
     shutil.copytree(runs, odd)
     (odd / "b1" / "summary.json").write_text("{")
-    result = command(tmp_path, f"runs={odd}, nowhere,", "gallery=1")
+    result = steel("report", f"runs={odd}, nowhere,", "gallery=1", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert "nowhere: is not a folder" in result.stdout
@@ -233,8 +228,8 @@ def test_on_the_command_line(runs, tmp_path):
         (["runs=nowhere", "gallery=-1", "title=''"], "gallery=-1: a whole number, 0 or more"),
     ],
 )
-def test_mistakes_have_one_clear_error(tmp_path, overrides, message):
-    result = command(tmp_path, *overrides)
+def test_mistakes_have_one_clear_error(steel, tmp_path, overrides, message):
+    result = steel("report", *overrides, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

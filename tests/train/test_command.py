@@ -23,6 +23,8 @@ from steel_defects.train.settings import read_settings
 from steel_defects.train.trainer import FirstCheckpoint
 from steel_defects.train.training import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, settings) -> tuple[RunFolder, dict]:

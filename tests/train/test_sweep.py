@@ -47,11 +47,10 @@ def test_folders_have_plain_names():
 
 
 @pytest.fixture(scope="module")
-def serial(command, tmp_path_factory) -> dict[int, RunFolder]:
+def serial(exit_code, tmp_path_factory) -> dict[int, RunFolder]:
     """A sweep of two jobs by Hydra's own launcher: the run of each seed."""
     folder = tmp_path_factory.mktemp("serial")
-    result = command(folder, *SWEEP, "seed=1,2")
-    assert result.returncode == 0, result.stdout
+    assert exit_code(folder, *SWEEP, "seed=1,2") == 0
     return runs_of(folder / "sweep")
 
 
