@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests in parts, each a process of its own: all of them in one, with every engine's native libraries and their
 # threads, ended in a crash. Two run at a time, with one thread each; those that take longest begin.
-PARTS := $(addprefix test-,ends runs others report inference data)
+PARTS := $(addprefix test-,runs rim report models ends inference data)
 # Apart, for they take minutes: the pages followed to the letter, the study from download to report, and what a browser
 # makes of pages, but for one test.
 SLOW := tests/pages/test_make_study.py tests/pages/test_extending.py
 test-ends: TESTS = tests/pages tests/benchmark $(addprefix --ignore=,$(SLOW))
 test-runs: TESTS = tests/train tests/test_checkpoint_safety.py tests/test_earlier_versions.py
-test-others: TESTS = tests/models tests/predict tests/dashboard tests/loggers tests/cli tests/core tests/download tests/test_package.py
+test-rim: TESTS = tests/loggers tests/cli tests/download tests/test_package.py
+test-models: TESTS = tests/models tests/predict tests/dashboard tests/core
 test-report: TESTS = tests/report tests/page tests/explore tests/audit
 test-inference: TESTS = tests/inference tests/export
 test-data: TESTS = tests/data tests/evaluate steel_defects

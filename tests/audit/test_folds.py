@@ -21,6 +21,8 @@ from steel_defects.data.images import read_grey
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.loading import open_engine
 
+pytestmark = pytest.mark.slow
+
 # Who is in which.
 
 

@@ -17,6 +17,8 @@ from steel_defects.audit.review import Change, Review
 from steel_defects.data.labels import label_mask, mask_codes
 from steel_defects.data.rle import decode
 
+pytestmark = pytest.mark.slow
+
 # Sizes with their tolerances, two hundredths of the smaller side.
 SIZES = {(256, 1600): 5, (256, 256): 5, (100, 140): 2, (48, 64): 1}
 CLASSES = 3

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ("torch", "pytorch_lightning", "albumentations", "torchmetrics", "segmentation_models_pytorch", "timm", "wandb")
 PAGES = ("jinja2", "matplotlib", "pandas", "PIL")

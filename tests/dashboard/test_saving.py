@@ -15,6 +15,8 @@ import wandb
 from steel_defects.core.errors import UserError
 from steel_defects.dashboard.__main__ import dashboard
 
+pytestmark = pytest.mark.slow
+
 REPORT = base64.b64encode(b"View:7").decode()
 
 

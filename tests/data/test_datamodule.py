@@ -181,7 +181,7 @@ def test_a_split_may_list_images_that_are_left_out_here(own, tmp_path):
     assert left == {name: part for name, part in parts.items() if name in with_defect - {victim}}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_image_that_is_gone_by_now_is_named(own, workers):
     data = ready(own, num_workers=workers)
     path = data.samples("train")[3].path

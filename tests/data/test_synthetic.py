@@ -15,6 +15,8 @@ from steel_defects.data.rle import decode
 from steel_defects.data.synthetic import allocate, draw_strip, write_synthetic
 from steel_defects.data.synthetic import strip as synthetic_strip
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 320)
 
 

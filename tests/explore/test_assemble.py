@@ -17,6 +17,8 @@ from steel_defects.explore.assemble import assemble
 from steel_defects.explore.collect import Exploration, collect
 from steel_defects.page.content import Report, Section
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 96)
 CLASSES = ["pits", "streaks", "patches"]
 

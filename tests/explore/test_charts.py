@@ -13,7 +13,7 @@ from steel_defects.page.content import Chart
 from steel_defects.page.drawing import png, svg
 from steel_defects.page.overlay import class_colour
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.slow]
 
 BINS = ["1", "2", "3", "4", "5", "6-10", ">10"]
 

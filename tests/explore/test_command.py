@@ -22,6 +22,8 @@ from steel_defects.explore.__main__ import TABLES, explore
 from steel_defects.explore.settings import ExploreSettings
 from steel_defects.page.content import Report
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["pits", "streaks", "scratches", "patches"]
 
 

@@ -29,6 +29,8 @@ from steel_defects.inference.engine import Engine
 from steel_defects.predict.__main__ import predict
 from steel_defects.predict.settings import PredictSettings
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "v0.1.0"
 CHECKPOINT = FIXTURES / "run" / "checkpoints" / "best.ckpt"
 ONNX = next((FIXTURES / "run" / "export").glob("*.onnx"))

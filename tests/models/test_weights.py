@@ -20,6 +20,8 @@ from steel_defects.core.errors import UserError
 from steel_defects.models.nets import build_net
 from steel_defects.models.weights import load_encoder_weights
 
+pytestmark = pytest.mark.slow
+
 LITE0 = "tu-tf_efficientnet_lite0"
 CATS = range(281, 286)  # of ImageNet: tabby, tiger, Persian, Siamese, Egyptian
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from steel_defects.page.figures import draw_curves, draw_gallery, draw_iou_histogram
 from steel_defects.page.overlay import PALETTE, class_colour, overlay
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.slow]
 
 
 def rgb(colour: str) -> np.ndarray:

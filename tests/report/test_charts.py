@@ -17,7 +17,7 @@ from steel_defects.page.drawing import png, svg
 from steel_defects.page.overlay import PALETTE
 from steel_defects.report import charts
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.slow]
 
 NAMES = [f"deeplabv3plus-tu-tf_efficientnet_lite{i} (recipe={'strong' if i % 2 else 'paper'})" for i in range(12)]
 DESCRIBED = (
