@@ -159,6 +159,15 @@ def test_commands_that_need_no_net_run_without_its_libraries(command, tmp_path, 
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_settings_of_all_commands_are_read_without_the_libraries_of_a_net():
+    """So that `--help` and what is wrong with a command line come at once, also of commands that then need them."""
+    commands = [path.stem for path in (ROOT / "conf").glob("*.yaml")]
+    code = "".join(f"import steel_defects.{name}.settings\n" for name in commands)
+    code += f"import sys\nassert not set(sys.modules) & set({HEAVY})\n"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_blocked_library_is_missed():
     words = [sys.executable, "-c", BLOCK, "train", "data=synthetic"]
     result = subprocess.run(words, capture_output=True, text=True)

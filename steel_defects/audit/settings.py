@@ -10,9 +10,22 @@ from omegaconf import OmegaConf
 from pydantic import AfterValidator
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words, Wrong
+from steel_defects.core.runs import find_run
+from steel_defects.core.settings import (
+    Count,
+    Flag,
+    NetSize,
+    PathName,
+    Positive,
+    Role,
+    Settings,
+    Share,
+    Text,
+    Words,
+    Wrong,
+)
 from steel_defects.data.settings import DataChanges, is_pair
-from steel_defects.inference.run_data import find_run
+from steel_defects.inference.settings import Device, EnginePrecision
 from steel_defects.loggers.settings import LOGGERS
 
 
@@ -38,19 +51,19 @@ class FoldTrainerSettings(Settings):
 class AuditSettings(Settings):
     """All of conf/audit.yaml."""
 
-    checkpoint: Annotated[Path_, AfterValidator(_of_torch)] | None
+    checkpoint: Annotated[PathName, AfterValidator(_of_torch)] | None
     folds: Annotated[Count, AfterValidator(_trains), Words("a whole number, 2 or more, or 0 for the checkpoint alone")]
     epochs: Positive | None
     size: NetSize | None
     seed: Count
     spoil: Share
-    reviewed: Path_ | None
+    reviewed: PathName | None
     data: DataChanges
     trainer: FoldTrainerSettings
     tta: Flag
-    precision: Literal["fp32", "bf16", "fp16"] | None
+    precision: EnginePrecision | None
     threads: Positive | None
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     title: Annotated[Text, Role.PATH]
     least: Share
     shown: Count

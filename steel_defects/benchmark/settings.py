@@ -7,7 +7,7 @@ from typing import Annotated
 import annotated_types as limits
 from pydantic import Field
 
-from steel_defects.core.settings import Count, NetSize, Number, Path_, Positive, Role, Settings, Text, Whole, Words
+from steel_defects.core.settings import Count, NetSize, Number, PathName, Positive, Role, Settings, Text, Whole, Words
 
 Seconds = Annotated[Number, limits.Gt(0), Words("seconds, more than 0")]
 Names = Annotated[Text | tuple[Text, ...] | None, Words("one or more names"), Role.WORDS]
@@ -37,6 +37,6 @@ class BenchmarkSettings(Settings):
     warmup: Seconds
     end_to_end: Names
     file_rounds: Positive
-    input: Path_ | None
+    input: PathName | None
     images: Positive
     train: TrainingSettings

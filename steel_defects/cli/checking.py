@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_automatic_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
@@ -20,11 +21,12 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from pydantic import ValidationError
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.manual import leaves, own_groups
 from steel_defects.core.errors import UserError
-from steel_defects.core.settings import SettingFaults, Settings, fields, near, read, submodel
+from steel_defects.core.settings import SettingFaults, Settings, faults, fields, near, submodel
 
 _MOST_JOBS = 100  # of a sweep that are looked at before it begins; each job is checked again when it starts
 
@@ -58,8 +60,8 @@ def check(command: str, names: Mapping[str, str]) -> None:
         GlobalHydra.instance().clear()
         hydra = Hydra.create_main_hydra2(command, search_path)
         try:
-            for job in _jobs(words, args.multirun):
-                lines += _faults(hydra, model, command, job)
+            for job in _jobs(hydra.config_loader, words) if args.multirun else [words]:
+                lines += _faults(hydra.config_loader, model, command, job)
         finally:
             GlobalHydra.instance().clear()
     except (HydraException, OmegaConfBaseException) as error:
@@ -67,8 +69,7 @@ def check(command: str, names: Mapping[str, str]) -> None:
     except yaml.YAMLError as error:
         raise UserError(_broken(error)) from None
     if lines:
-        shown = {key: name for name, key in names.items()}
-        raise SettingFaults("\n".join(_renamed(line, shown) for line in dict.fromkeys(lines)))
+        raise SettingFaults("\n".join(_as_named(line, names) for line in dict.fromkeys(lines)))
 
 
 def _folder(config_dir: str) -> Path:
@@ -103,35 +104,28 @@ def _unknown(model: type[Settings], override: Override) -> str:
     return f"{sign}{override.key_or_group}={value}: there is no such setting{near(model, override.key_or_group)}"
 
 
-def _renamed(line: str, names: Mapping[str, str]) -> str:
-    """A line whose key is called as it was typed."""
-    key, rest = line[: len(line) - len(line.lstrip())], line
-    for known, name in names.items():
-        if line.startswith((f"{known}=", f"{known}:")):
-            rest = name + line[len(known) :]
-    return key + rest
+def _as_named(line: str, names: Mapping[str, str]) -> str:
+    """A line whose key is called as it is typed."""
+    for name, key in names.items():
+        if line.startswith((f"{key}=", f"{key}:")):
+            return name + line.removeprefix(key)
+    return line
 
 
-def _jobs(words: list[str], multirun: bool) -> Iterator[list[str]]:
-    """The overrides of each job."""
-    if not multirun:
-        yield words
-        return
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), max_batch_size=None)
-    yield from (list(job) for job in batches[0][:_MOST_JOBS])
+def _jobs(loader: ConfigLoader, words: list[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep, as Hydra's own sweeper makes them; `glob(*)` asks the loader."""
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(words)
+    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [list(job) for job in batches[0][:_MOST_JOBS]]
 
 
-def _faults(hydra: Hydra, model: type[Settings], command: str, words: list[str]) -> list[str]:
-    loader = hydra.config_loader
+def _faults(loader: ConfigLoader, model: type[Settings], command: str, words: list[str]) -> list[str]:
     cfg = loader.load_configuration(command, words, RunMode.RUN)
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    values = _plain(own)
+    values = _plain(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
     try:
-        read(model, values, dict(_sources(loader, command, words)))
-    except SettingFaults as error:
-        return str(error).splitlines()
+        model.model_validate(values)
+    except ValidationError as error:
+        return faults(model, values, error, dict(_sources(loader, command, words)))
     return []
 
 
@@ -163,9 +157,7 @@ def _sources(loader: ConfigLoader, command: str, words: list[str]) -> Iterator[t
             continue
         prefix = f"{one.package}." if one.package and one.package != "_global_" else ""
         content = OmegaConf.load(path)
-        for key, _ in leaves(
-            content if isinstance(content, DictConfig) else OmegaConf.create({}), leave_out=("defaults",)
-        ):
+        for key, _ in leaves(content, leave_out=("defaults",)) if isinstance(content, DictConfig) else ():
             parts = f"{prefix}{key}".split(".")
             for i in range(1, len(parts) + 1):
                 if ".".join(parts[:i]) not in typed:

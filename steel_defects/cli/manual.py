@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steel_defects.cli.manual_comments import Comments, read_comments
+from steel_defects.core.settings import as_typed
 
 _COLUMN = 44  # where comments begin, at most
 
@@ -147,17 +148,6 @@ def leaves(cfg: DictConfig, prefix: str = "", leave_out: Sequence[str] = ()) -> 
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", as_typed(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
-
-
-def as_typed(value: object) -> str:
-    """A value as Hydra reads it from the command line, without the shell's quotes."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(as_typed, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{as_typed(item)}' for key, item in value.items())}}}"
-    return str(value)
 
 
 def _parents(key: str) -> Iterator[str]:

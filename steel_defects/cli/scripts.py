@@ -81,7 +81,6 @@ def answer(command: str) -> None:
     def nothing(_: DictConfig) -> None:
         raise AssertionError("a question is no job")
 
-    nothing.__module__ = f"steel_defects.{command}"  # Hydra names the job after it
     start(hydra.main(config_path=CONF_DIR, config_name=command, version_base="1.3")(nothing))
 
 

@@ -95,6 +95,15 @@ class RunFolder:
         return pd.read_csv(self.history) if self.history.is_file() else pd.DataFrame()
 
 
+def find_run(model: Path) -> RunFolder | None:
+    """The run folder a model file lies in, `<run>/model.onnx` or `<run>/checkpoints/best.ckpt`; None outside of one."""
+    for folder in list(Path(model).absolute().parents)[:2]:
+        run = RunFolder(folder)
+        if run.config.is_file() and run.split.is_file():
+            return run
+    return None
+
+
 def write_json(path: Path, values: Mapping) -> None:
     """Write values as JSON, whole or not at all; NaN becomes null, which is what JSON has for it."""
     write_whole(path, (json.dumps(_plain(values), indent=2, allow_nan=False) + "\n").encode())

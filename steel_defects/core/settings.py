@@ -65,7 +65,7 @@ Positive = Annotated[int, Strict(), limits.Ge(1)]
 Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), limits.Ge(0), limits.Le(1)]
 Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_blank), Words("a text")]
-Path_ = Annotated[str, BeforeValidator(_as_path), AfterValidator(_not_blank), Words("a path"), Role.PATH]
+PathName = Annotated[str, BeforeValidator(_as_path), AfterValidator(_not_blank), Words("a path"), Role.PATH]
 Pixels = Annotated[tuple[Positive, Positive], Words("[height, width] in pixels")]
 
 

@@ -15,7 +15,7 @@ from steel_defects.core.settings import (
     Flag,
     NetSize,
     Number,
-    Path_,
+    PathName,
     Pixels,
     Positive,
     Role,
@@ -59,7 +59,7 @@ class SplitSettings(Settings):
 
     fractions: Fractions = (0.8, 0.1, 0.1)
     seed: Count = 0
-    file: Path_ | None = None
+    file: PathName | None = None
 
 
 class SyntheticSettings(Settings):
@@ -74,15 +74,15 @@ class DataSettings(Settings):
     """A data set in Kaggle's layout."""
 
     name: Text
-    root: Annotated[Path_, Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED]
-    csv: Path_
-    image_dir: Path_
+    root: Annotated[PathName, Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED]
+    csv: PathName
+    image_dir: PathName
     classes: ClassNames
     image_size: Annotated[Pixels | None, Words("[height, width] in pixels, or null for any")]
     size: NetSize
     only_defective: Flag
     on_bad: Literal["stop", "skip"]
-    exclude: Path_ | None
+    exclude: PathName | None
     num_workers: Annotated[Count | None, Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED]
     synthetic: SyntheticSettings | None
     split: SplitSettings
@@ -93,22 +93,22 @@ class SplitChanges(Settings):
 
     fractions: Fractions | None = None
     seed: Count | None = None
-    file: Path_ | None = None
+    file: PathName | None = None
 
 
 class DataChanges(Settings):
     """Keys of `DataSettings` in place of those of a run, which keeps the others; or a whole choice of conf/data."""
 
     name: Text | None = None
-    root: Path_ | None = None
-    csv: Path_ | None = None
-    image_dir: Path_ | None = None
+    root: PathName | None = None
+    csv: PathName | None = None
+    image_dir: PathName | None = None
     classes: ClassNames | None = None
     image_size: Pixels | None = None
     size: NetSize | None = None
     only_defective: Flag | None = None
     on_bad: Literal["stop", "skip"] | None = None
-    exclude: Path_ | None = None
+    exclude: PathName | None = None
     num_workers: Count | None = None
     synthetic: SyntheticSettings | None = None
     split: SplitChanges = SplitChanges()

@@ -7,14 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from steel_defects.core.settings import Count, Flag, NetSize, Path_, Positive, Role, Settings, Share, Text, Words, Wrong
+from steel_defects.core.settings import (
+    Count,
+    Flag,
+    NetSize,
+    Positive,
+    Role,
+    Settings,
+    Share,
+    Text,
+    Words,
+    Wrong,
+)
 from steel_defects.data.settings import DataChanges
-
-Checkpoints = Annotated[
-    Path_ | tuple[Path_, ...], Words("a model file, or several checkpoints: [a.ckpt,b.ckpt]"), Role.PATH
-]
-EnginePrecision = Literal["fp32", "bf16", "fp16"]
-Device = Literal["auto", "cpu", "cuda"]
+from steel_defects.inference.settings import Checkpoints, Device, EnginePrecision, model_files
 
 
 class TuningSettings(Settings):
@@ -43,8 +49,7 @@ class EvaluateSettings(Settings):
     @property
     def models(self) -> list[Path]:
         """The model files; of several, the probabilities are averaged."""
-        given = () if self.checkpoint is None else self.checkpoint
-        return [Path(path).expanduser() for path in ([given] if isinstance(given, str) else given)]
+        return model_files(self.checkpoint)
 
     @model_validator(mode="after")
     def _fit_together(self) -> EvaluateSettings:

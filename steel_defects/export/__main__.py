@@ -37,6 +37,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
 from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import package, versions
+from steel_defects.core.runs import find_run
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
@@ -48,7 +49,7 @@ from steel_defects.inference.card import ModelCard
 from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
-from steel_defects.inference.run_data import asked_data, find_run, load_run_data, part_samples
+from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
 from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import annotated_types as limits
 from pydantic import Field, model_validator
 
-from steel_defects.core.settings import Flag, NetSize, Number, Path_, Positive, Role, Settings, Share, Words, Wrong
+from steel_defects.core.settings import Flag, NetSize, Number, PathName, Positive, Role, Settings, Share, Words, Wrong
 from steel_defects.data.settings import DataChanges
 
 Format = Literal["onnx", "openvino"]
@@ -58,7 +58,7 @@ class ParitySettings(SampleSettings):
 class ExportSettings(Settings):
     """All of conf/export.yaml."""
 
-    checkpoint: Annotated[Path_ | None, Words("one checkpoint; several are averaged by evaluate and predict only")]
+    checkpoint: Annotated[PathName | None, Words("one checkpoint; several are averaged by evaluate and predict only")]
     format: Annotated[
         Format | Annotated[tuple[Format, ...], Field(min_length=1)], Words("onnx or openvino, or both"), Role.WORDS
     ]
@@ -67,7 +67,7 @@ class ExportSettings(Settings):
         Words("one or more of fp32, bf16, int8, int8-bf16"),
         Role.WORDS,
     ]
-    output: Path_ | None
+    output: PathName | None
     maps: Literal["classes", "probabilities"]
     size: NetSize | None
     overwrite: Flag

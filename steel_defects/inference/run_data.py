@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.runs import RunFolder
+from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.split import PARTS
@@ -40,15 +40,6 @@ def asked_data(cfg: DictConfig, choice: str | None, overrides: Sequence[str]) ->
     values = {key: OmegaConf.select(cfg, key) for key in keys if key.startswith("data.")}
     values = {key: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
     return None, {key.removeprefix("data."): value for key, value in values.items()}
-
-
-def find_run(model: Path) -> RunFolder | None:
-    """The run folder a model file lies in, `<run>/model.onnx` or `<run>/checkpoints/best.ckpt`; None outside of one."""
-    for folder in list(Path(model).absolute().parents)[:2]:
-        run = RunFolder(folder)
-        if run.config.is_file() and run.split.is_file():
-            return run
-    return None
 
 
 def data_settings(

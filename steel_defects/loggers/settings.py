@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from steel_defects.core.settings import Count, Flag, Positive, Role, Settings, Text, Words, Wrong
+from steel_defects.core.settings import Count, Flag, Positive, Settings, Text, Words, Wrong
 
 LOGGERS = ("wandb", "tensorboard", "mlflow")
 TAG_LENGTH = 64  # characters that W&B takes
@@ -22,7 +22,7 @@ class LoggerSettings(Settings):
     tags: Annotated[tuple[Annotated[str, Words("a text")], ...], Words("a list of texts, logger.tags=[one,two]")]
     log_model: Flag
     # W&B
-    entity: Annotated[Text | None, Role.ASIDE] = None
+    entity: Text | None = None
     mode: Literal["auto", "online", "offline"] | None = None
     num_images: Count = 4
     every_n_epochs: Positive = 5

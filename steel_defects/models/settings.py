@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import annotated_types as limits
 
-from steel_defects.core.settings import Number, Path_, Positive, Settings, Text, Whole, Words
+from steel_defects.core.settings import Number, PathName, Positive, Settings, Text, Whole, Words
 from steel_defects.data.settings import AugmentSettings
 
 Channels = Annotated[tuple[Number, Number, Number], Words("three numbers, one a channel")]
@@ -27,7 +27,7 @@ class EncoderSettings(Settings):
     """The encoder, and the pixels that its weights were trained on."""
 
     name: Annotated[Text, Words("an encoder of segmentation-models-pytorch, or tu-<name> for one of timm's")]
-    weights: Annotated[Path_, Words("imagenet, or a file")] | None
+    weights: Annotated[PathName, Words("imagenet, or a file")] | None
     mean: Channels
     std: Annotated[tuple[Spread, Spread, Spread], Words("three numbers, one a channel, each above 0")]
 

@@ -83,7 +83,7 @@ def predict(settings: PredictSettings) -> Summary:
     Raises:
         UserError: for what the user can mend.
     """
-    files = [Path(model).expanduser() for model in settings.models]
+    files = settings.models
     target = Path(settings.output).expanduser()
     refuse_used(target, settings.resume)
     paths = find_images(settings.input, target)

@@ -6,20 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from steel_defects.core.settings import Count, Path_, Role, Settings, Text, Words
+from steel_defects.core.settings import Count, PathName, Role, Settings, Text, Words
 
 
 class ImageSettings(Settings):
     """Where the images lie by now."""
 
-    root: Path_ | None
+    root: PathName | None
 
 
 class ReportSettings(Settings):
     """All of conf/report.yaml."""
 
     runs: Annotated[
-        Path_ | Annotated[tuple[Path_, ...], Field(min_length=1)],
+        PathName | Annotated[tuple[PathName, ...], Field(min_length=1)],
         Words("folders of runs or of sweeps, at least one: runs=<folder>[,<folder>]"),
         Role.PATHS,
     ]

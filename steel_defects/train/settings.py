@@ -22,7 +22,7 @@ from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import (
     Flag,
     Number,
-    Path_,
+    PathName,
     Positive,
     Role,
     Settings,
@@ -79,7 +79,7 @@ class TrainSettings(Settings):
 
     system: Text
     seed: Annotated[Whole, limits.Ge(0), limits.Le(2**32 - 1), Role.ASIDE]
-    resume: Annotated[Path_ | None, ASIDE]
+    resume: Annotated[PathName | None, ASIDE]
     figures: Annotated[Flag, ASIDE]
     speed: Annotated[Flag, ASIDE] = True
     data: DataSettings

@@ -252,6 +252,7 @@ def test_the_version_is_this_project_s(monkeypatch, capsys):
         ["+recipe.augment.weights.horizontal_flip=1"],
         ["seed=3"],
         ["logger=[wandb,mlflow]"],
+        ["--multirun", "encoder=glob(resnet*)", "seed=range(1,3)"],
     ],
 )
 def test_keys_that_may_be_given(monkeypatch, words):

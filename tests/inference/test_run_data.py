@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.runs import RunFolder
+from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision
-from steel_defects.inference.run_data import asked_data, find_run, load_run_data, part_samples
+from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
 
 CLASSES = ("pits", "streaks", "scratches", "patches")
 CARD = ModelCard(CLASSES, (32, 64), Decision.argmax(4))
