@@ -242,14 +242,16 @@ def test_zoom_shows_half_the_area_or_more(size):
     height, width = size
     rows = np.repeat(np.linspace(0, 240, height).round().astype(np.uint8)[:, None], width, axis=1)
     columns = np.repeat(np.linspace(0, 240, width).round().astype(np.uint8)[None], height, axis=0)
-    shares, windows = [], set()
+    shares, shapes, windows = [], [], set()
     for epoch in range(60):
         high, wide = (augment(picture, picture, (1,), "a", epoch)[0] for picture in (rows, columns))
-        shares.append((int(np.ptp(high)) / 240 + 1 / height) * (int(np.ptp(wide)) / 240 + 1 / width))
+        share_high, share_wide = int(np.ptp(high)) / 240 + 1 / height, int(np.ptp(wide)) / 240 + 1 / width
+        shares.append(share_high * share_wide)
+        shapes.append(share_wide / share_high)
         windows.add((high.min(), high.max(), wide.min(), wide.max()))
-    assert min(shares) > 0.47
-    assert min(shares) < 0.6
+    assert 0.47 < min(shares) < 0.6
     assert max(shares) > 0.88
+    assert (min(shapes), max(shapes)) == (pytest.approx(0.75, abs=0.025), pytest.approx(1.33, abs=0.04))
     assert len(windows) > 55
 
 
@@ -414,7 +416,7 @@ def test_all_bad_settings_are_told_at_once():
         "weights.crop=-1: no number of 0 or more",
         "gate=1.5: a probability lies in 0..1 (or class_weighted)",
         "clean_prob=-0.1: a probability lies in 0..1\n",
-        "also.zoom=3: a probability lies in 0..1",
+        "\n  also.zoom=3: a probability lies in 0..1",
         "also.crop: not one of horizontal_flip, light, rotation, turn, vertical_flip, zoom",
         "also.turn: only square targets can be turned by 90 degrees; data.size is (64, 128)",
     ):
