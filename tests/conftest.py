@@ -28,7 +28,9 @@ from selenium.webdriver.chrome.service import Service
 
 from steel_defects import CONF_DIR
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.synthetic import write_synthetic
+from steel_defects.train.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -99,8 +101,8 @@ def tiny_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_root):
-    """Compose conf/train.yaml, shrunk by TINY, with further overrides; plain values."""
+def composed(tiny_root):
+    """Compose conf/train.yaml, shrunk by TINY, with further overrides; plain values, whatever is wrong with them."""
 
     def make(*overrides: str) -> dict:
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
@@ -108,6 +110,12 @@ def settings(tiny_root):
         return OmegaConf.to_container(cfg, resolve=True)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def settings(composed):
+    """The same, read."""
+    return lambda *overrides: read(TrainSettings, composed(*overrides))
 
 
 def shrunk(overrides: Sequence[str], root: Path | None) -> list[str]:

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.settings import read
 from steel_defects.data.split import PARTS, make_split, read_split, split_hash, write_split
-from steel_defects.train.settings import TrainSettings
 
 SHARES = (0.8, 0.1, 0.1)
 
@@ -187,7 +185,7 @@ def test_three_groups_fill_three_parts():
 )
 def test_fractions_that_are_none(settings, fractions, message):
     with pytest.raises(UserError, match=rf"data\.split\.fractions.*{message}"):
-        read(TrainSettings, settings(f"data.split.fractions={fractions}"))
+        settings(f"data.split.fractions={fractions}")
 
 
 def test_class_sets_and_groups_go_together():

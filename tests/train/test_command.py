@@ -16,11 +16,12 @@ from omegaconf import OmegaConf
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.dataset import StripDataset
 from steel_defects.data.images import read_grey, resize
 from steel_defects.data.rle import decode
 from steel_defects.models.module import SegmentationModule
-from steel_defects.train.settings import read_settings
+from steel_defects.train.settings import TrainSettings, read_settings
 from steel_defects.train.trainer import FirstCheckpoint
 from steel_defects.train.training import train
 
@@ -107,7 +108,8 @@ def test_predictions_are_kept(trained_run, tiny_root):
 
 def test_same_seed_same_run(trained_run, tmp_path, load_state):
     again = RunFolder(tmp_path)
-    summary = train(OmegaConf.to_container(OmegaConf.load(trained_run.config), resolve=True) | {"figures": False}, again)
+    values = read(TrainSettings, OmegaConf.to_container(OmegaConf.load(trained_run.config), resolve=True))
+    summary = train(values.changed({"figures": False}), again)
     old, new = load_state(trained_run.last), load_state(again.last)
     assert all(torch.equal(old[key], new[key]) for key in old)
     saved = again.read_summary()
@@ -408,8 +410,7 @@ def test_two_processes_score_like_one(command, tmp_path, settings):
     assert len(rows) == summary["data"]["images"]["test"] == rows["ImageId"].nunique()
     assert len(rows) % 2, "an even number of images would prove nothing"
 
-    values = settings()
-    data = StripDataModule(**values["data"], batch_size=4)
+    data = StripDataModule(settings().data, batch_size=4)
     module = SegmentationModule.load_from_checkpoint(run.best, weights_only=True)
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, inference_mode=True)
     trainer.test(module, datamodule=data, verbose=False)
