@@ -214,7 +214,7 @@ LEARNT += ["data.split.fractions=[0.6,0.2,0.2]"]
 
 @pytest.fixture(scope="session")
 def trained(tiny_root) -> Path:
-    """A run for all processes of `make test`, trained by the first that asks. Read it alone; `trained_run` is a copy."""
+    """A run for all processes of `make test`, trained by the first that asks. To be read; `trained_run` is a copy."""
     kept = ROOT / ".pytest_cache" / "trained"
     kept.mkdir(parents=True, exist_ok=True)
     with FileLock(kept / "lock"):

@@ -33,23 +33,16 @@ from steel_defects.export.parity import Parity
 from steel_defects.export.settings import ExportSettings, LimitSettings
 from steel_defects.inference.decision import Decision
 from steel_defects.inference.loading import open_engine
-from steel_defects.train.training import train
 
 pytestmark = pytest.mark.slow
 
-FILE = "deeplabv3plus-resnet18-fp32"
+FILE = "deeplabv3plus-tu-test_efficientnet-fp32"
 CLASSES = ("pits", "streaks", "scratches", "patches")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, settings) -> RunFolder:
-    """A run folder as the command leaves it, of a net that finds some defects."""
-    run = RunFolder(tmp_path_factory.mktemp("run"))
-    values = settings("recipe=strong", "recipe.lr=0.003", "data.split.fractions=[0.6,0.2,0.2]", "figures=false")
-    train(values, run)
-    run.config.parent.mkdir()
-    OmegaConf.save(values.plain(), run.config)
-    return run
+def run(trained_run) -> RunFolder:
+    return trained_run
 
 
 @pytest.fixture
@@ -107,7 +100,7 @@ def test_card(written, run, number):
     assert card.classes == CLASSES
     assert card.size == (64, 64)
     assert card.decision == Decision.argmax(4)
-    assert (card.architecture, card.encoder, card.precision) == ("deeplabv3plus", "resnet18", "fp32")
+    assert (card.architecture, card.encoder, card.precision) == ("deeplabv3plus", "tu-test_efficientnet", "fp32")
     assert card.system == summary["system"]
     assert card.scores["test"] == summary["test"]
     assert card.scores["parity"] == asdict(one.parity)

@@ -11,13 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.core.runs import RunFolder
 from steel_defects.data.images import read_grey
 from steel_defects.models.scores import scores
-from steel_defects.train.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -53,16 +50,11 @@ def test_commands_run(line, train_here, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory, settings, tiny_root) -> Path:
+def desk(tmp_path_factory, trained_run, tiny_root) -> Path:
     """A folder as the README's reader has it: a run, strips, Kaggle's test images."""
     desk = tmp_path_factory.mktemp("desk")
-    run = RunFolder(desk / RUN)
-    values = settings("encoder=efficientnet-lite0", "encoder.weights=null", "recipe=strong", "recipe.epochs=1")
-    train(values.changed({"figures": False}), run)
-    run.config.parent.mkdir()
-    OmegaConf.save(values.plain(), run.config)
-    OmegaConf.save(["recipe=strong"], run.config.with_name("overrides.yaml"))
-    shutil.copytree(run.path, desk / "study" / "job")
+    for folder in (RUN, "study/job"):
+        shutil.copytree(trained_run.path, desk / folder)
     images = sorted((tiny_root / "train_images").iterdir())[:3]
     for folder in ("strips", "data/severstal/test_images"):
         (desk / folder).mkdir(parents=True)
