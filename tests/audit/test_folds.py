@@ -1,4 +1,4 @@
-"""The folds of an audit: who is in which, what each is trained on, and what is not trained again."""
+"""The folds of an audit: who is in which, how each is trained, on what, and what is not trained again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from steel_defects import CONF_DIR
 from steel_defects.audit import folds as module
-from steel_defects.audit.folds import assign_folds, train_folds
+from steel_defects.audit.folds import assign_folds, fold_settings, train_folds
+from steel_defects.audit.settings import AuditSettings
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.loading import open_engine
+from steel_defects.loggers.settings import LOGGERS
+from steel_defects.train.settings import TrainSettings
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +77,7 @@ def test_the_seed_decides():
 
 
 def test_a_rare_class_is_spread():
-    table = [(1,)] * 90 + [(2,)] * 5 + [()] * 55
-    fold_of = assign_folds(table, range(150), 5, 0)
+    fold_of = assign_folds([(1,)] * 90 + [(2,)] * 5 + [()] * 55, range(150), 5, 0)
     assert sorted(fold_of[90:95].tolist()) == [0, 1, 2, 3, 4]
     assert np.bincount(fold_of).tolist() == [30] * 5
 
@@ -94,6 +99,58 @@ def test_as_many_groups_of_twins_as_folds():
 def test_too_few_images(groups, folds, message):
     with pytest.raises(UserError, match=message):
         assign_folds([(1,)] * len(groups), groups, folds, 0)
+
+
+# How they are trained.
+
+
+@pytest.fixture
+def settings_of(settings, tmp_path):
+    """A run with some overrides, and the settings of the folds of an audit of it, with others."""
+
+    def make(run: list[str], *overrides: str) -> tuple[dict, dict]:
+        folder = RunFolder(tmp_path / "run")
+        folder.config.parent.mkdir(parents=True)
+        saved = settings(*run)
+        OmegaConf.save(OmegaConf.create(saved), folder.config)
+        folder.split.write_text("ImageId,part\n")
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            cfg = compose("audit", [f"checkpoint={folder.best}", *overrides])
+        audit = read(AuditSettings, OmegaConf.to_container(cfg, resolve=True))
+        data = saved["data"] | {"csv": "other.csv", "split": saved["data"]["split"] | {"file": "split.csv"}}
+        return saved, fold_settings(audit, folder.best, data)
+
+    return make
+
+
+def test_the_settings_of_the_run_are_taken(settings_of):
+    saved, made = settings_of(
+        ["recipe=strong", "seed=7", "model=barebone", "trainer.gradient_clip_val=1.0", "logger=wandb", "speed=true"]
+    )
+    for key in ("system", "seed", "encoder", "model", "recipe", "trainer"):
+        assert made[key] == saved[key], key
+    assert made["seed"] == 7
+    assert made["data"] == saved["data"] | {"csv": "other.csv"}, "a fold has a split of its own"
+    assert not any(made["logger"][name] for name in LOGGERS), "a fold is not shown anywhere"
+    assert (made["figures"], made["speed"], made["resume"]) == (False, False, None)
+    assert set(made) == set(saved) - {"sweep", "experiment"}, "as conf/train.yaml has it"
+    read(TrainSettings, made)
+
+
+def test_what_the_audit_changes(settings_of):
+    saved, made = settings_of(
+        ["recipe=strong"], "epochs=3", "size=[32,64]", "trainer.precision=bf16-mixed", "trainer.accelerator=gpu"
+    )
+    assert made["recipe"] == {**saved["recipe"], "epochs": 3}
+    assert made["data"]["size"] == [32, 64]
+    assert made["trainer"] == {**saved["trainer"], "precision": "bf16-mixed", "accelerator": "gpu"}
+
+
+def test_one_process_whatever_the_run_had(settings_of):
+    saved, made = settings_of(["trainer=ddp", "trainer.num_nodes=2", "trainer.accumulate_grad_batches=3"])
+    assert (saved["trainer"]["devices"], saved["trainer"]["strategy"]) == (-1, "ddp")
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+    assert made["trainer"] == saved["trainer"] | alone
 
 
 # What is trained, by a stand-in for training.
@@ -176,14 +233,6 @@ def test_a_fold_is_trained_when_it_is_asked_for(stand_in, tmp_path):
     assert stand_in.trained == ["fold-1"]
 
 
-def test_finished_folds_are_not_repeated(stand_in, tmp_path, caplog):
-    first = run_folds(tmp_path)
-    with caplog.at_level(logging.INFO):
-        assert run_folds(tmp_path) == first
-    assert stand_in.trained == ["fold-1", "fold-2", "fold-3"]
-    assert caplog.text.count("is finished, and not repeated") == 3
-
-
 def test_a_broken_fold_is_gone_on_with_and_the_finished_ones_stay(stand_in, tmp_path):
     stand_in.fails_at = 2
     with pytest.raises(KeyboardInterrupt):
@@ -195,17 +244,23 @@ def test_a_broken_fold_is_gone_on_with_and_the_finished_ones_stay(stand_in, tmp_
     assert [path.read_text() for path in paths] == ["net 1", "net 3", "net 4"]
 
 
-@pytest.mark.parametrize("spoilt", ["no summary", "no checkpoint", "failed"])
-def test_what_is_not_whole_is_done_again(stand_in, tmp_path, spoilt):
-    run = RunFolder(run_folds(tmp_path)[1].parent.parent)
-    if spoilt == "no summary":
-        run.summary.unlink()
-    elif spoilt == "no checkpoint":
-        run.last.unlink()
-    else:
-        run.write_summary({"status": "failed"})
-    run_folds(tmp_path)
-    assert stand_in.trained == ["fold-1", "fold-2", "fold-3", "fold-2"]
+@pytest.mark.parametrize(
+    ("spoil", "again"),
+    [
+        (lambda run: None, []),
+        (lambda run: run.summary.unlink(), ["fold-2"]),
+        (lambda run: run.last.unlink(), ["fold-2"]),
+        (lambda run: run.write_summary({"status": "failed"}), ["fold-2"]),
+    ],
+    ids=["whole", "no summary", "no checkpoint", "failed"],
+)
+def test_finished_folds_are_not_repeated_and_others_are(stand_in, tmp_path, caplog, spoil, again):
+    paths = run_folds(tmp_path)
+    spoil(RunFolder(paths[1].parent.parent))
+    with caplog.at_level(logging.INFO):
+        assert run_folds(tmp_path) == paths
+    assert stand_in.trained == ["fold-1", "fold-2", "fold-3", *again]
+    assert caplog.text.count("is finished, and not repeated") == 3 - len(again)
 
 
 def test_other_settings_images_or_folds_have_another_folder(stand_in, tmp_path):
@@ -215,6 +270,7 @@ def test_other_settings_images_or_folds_have_another_folder(stand_in, tmp_path):
         {"settings": {**SETTINGS, "data": {**SETTINGS["data"], "csv": "spoiled.csv"}}},
         {"ids": ["other.png", *IDS[1:]]},
         {"fold_of": np.roll(FOLD_OF, 1)},
+        {"labels": "cd"},
     ]
     homes = [run_folds(tmp_path, **other)[0].parents[2] for other in others]
     assert len(set(homes)) == len(others)
@@ -252,8 +308,3 @@ def test_nets_of_two_folds(settings, tmp_path, monkeypatch, caplog):
         np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
     first, second = (torch.load(path, weights_only=True)["state_dict"] for path in paths)
     assert any(not torch.equal(first[key], second[key]) for key in first), "they have seen other images"
-
-    monkeypatch.setattr(module, "train", None)
-    with caplog.at_level(logging.INFO):
-        assert list(train_folds(*arguments)) == paths
-    assert caplog.text.count("not repeated") == 2

@@ -10,9 +10,9 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
+from steel_defects.audit.correct import corrected_labels
 from steel_defects.audit.finding import KINDS, Finding
 from steel_defects.audit.judge import judge
-from steel_defects.audit.relabel import corrected_labels
 from steel_defects.audit.review import Change, Review
 from steel_defects.data.labels import label_mask, mask_codes
 from steel_defects.data.rle import decode

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from steel_defects.audit.correct import corrected_labels, write_corrected
 from steel_defects.audit.finding import Finding, ranked, table
-from steel_defects.audit.relabel import corrected_labels, write_corrected
 from steel_defects.audit.review import CUT, Change, Review, read_review
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import load_catalog
