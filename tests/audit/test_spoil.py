@@ -49,10 +49,8 @@ def make_samples(count: int = 100, seed: int = 0) -> list[Sample]:
 
 def moved(inside: np.ndarray, down: int, right: int) -> np.ndarray:
     """By np.roll, in an image so much larger that nothing comes round."""
-    height, width = inside.shape
-    room = np.pad(inside, ((abs(down), abs(down)), (abs(right), abs(right))))
-    room = np.roll(room, (down, right), axis=(0, 1))
-    return room[abs(down) : abs(down) + height, abs(right) : abs(right) + width]
+    room = np.roll(np.pad(inside, SHIFT + 1), (down, right), axis=(0, 1))
+    return room[SHIFT + 1 : -SHIFT - 1, SHIFT + 1 : -SHIFT - 1]
 
 
 def steps_of_about(length: int) -> list[tuple[int, int]]:
@@ -136,32 +134,27 @@ def test_the_seed_decides():
     assert set(first[1]) != set(other[1])
 
 
-def test_images_too_small_to_be_shifted_in_are_spoiled_otherwise():
+@pytest.mark.parametrize(
+    ("size", "classes", "num_classes", "impossible"),
+    [((12, 14), (1,), 4, "shifted"), (SIZE, (1, 2), 2, "swapped")],
+    ids=["too small to be shifted in", "has all classes"],
+)
+def test_what_cannot_be_done_is_done_otherwise(size, classes, num_classes, impossible):
     rng = np.random.default_rng(0)
-    small = [make_sample(f"{k}.png", draw(rng, (12, 14), (1,))) for k in range(8)]
-    large = make_sample("large.png", draw(rng, SIZE, (2,)))
+    odd = [make_sample(f"{k}.png", draw(rng, size, classes)) for k in range(8)]
+    plain = make_sample("plain.png", draw(rng, SIZE, (1,)))
+    seen = set()
     for seed in range(20):
-        _, ways = spoil([*small, large], 1 / 3, CLASSES, seed)
-        shifted = [image_id for image_id, way in ways.items() if way == "shifted"]
-        assert set(shifted) <= {"large.png"}
-        assert len(ways) == 3
-    after, ways = spoil(small, 1, CLASSES)
-    assert len(ways) == len(small)
-    assert set(ways.values()) == {"removed", "swapped"}
-    assert sum(new is not old for new, old in zip(after, small, strict=True)) == len(small)
-
-
-def test_images_that_have_all_classes_are_spoiled_otherwise():
-    rng = np.random.default_rng(0)
-    full = [make_sample(f"{k}.png", draw(rng, SIZE, (1, 2))) for k in range(9)]
-    single = make_sample("single.png", draw(rng, SIZE, (1,)))
-    for seed in range(10):
-        after, ways = spoil([*full, single], 0.3, 2, seed)
-        swapped = [new for new in after if ways.get(new.image_id) == "swapped"]
-        assert [new.image_id for new in swapped] in ([], ["single.png"])
-        assert all(new.classes == (2,) for new in swapped)
-    ways = spoil(full, 1, 2)[1]
-    assert (len(ways), set(ways.values())) == (len(full), {"removed", "shifted"})
+        after, ways = spoil([*odd, plain], 1, num_classes, seed)
+        assert len(ways) == 9
+        assert not any(new is old for new, old in zip(after, [*odd, plain], strict=True))
+        done = [new for new in after if ways.get(new.image_id) == impossible]
+        assert [new.image_id for new in done] in ([], ["plain.png"])
+        assert all((new.classes == (1,)) == (impossible == "shifted") for new in done)
+        seen.update(new.image_id for new in done)
+    assert seen == {"plain.png"}, "or the case would prove nothing"
+    _, ways = spoil(odd, 1, num_classes)
+    assert set(ways.values()) == set(WAYS) - {impossible}
 
 
 def test_data_without_defects_or_images():
@@ -181,18 +174,15 @@ def test_labels_written_are_read_back(tmp_path):
     for image_id, classes in (("a, b.png", (2, 4)), ('c"d.png', (1,)), ("clean.png", ()), ("é.png", (3,))):
         Image.fromarray(rng.integers(0, 255, SIZE, np.uint8)).save(folder / image_id)
         samples.append(make_sample(image_id, draw(rng, SIZE, classes)))
-    write_labels(tmp_path / "train.csv", samples)
-    catalog = load_catalog(tmp_path, num_classes=CLASSES, progress=False)
-    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in samples}
-    table = pd.read_csv(tmp_path / "train.csv")
-    assert list(table.columns) == ["ImageId", "ClassId", "EncodedPixels"]
-    assert len(table) == 4
-
     spoiled, ways = spoil(samples, 1, CLASSES)
     assert sorted(ways.values()) == sorted(WAYS)
-    write_labels(tmp_path / "other.csv", spoiled)
-    catalog = load_catalog(tmp_path, csv=str(tmp_path / "other.csv"), num_classes=CLASSES, progress=False)
-    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in spoiled}
+    for given in (samples, spoiled):
+        write_labels(tmp_path / "new" / "train.csv", given)
+        catalog = load_catalog(tmp_path, csv="new/train.csv", num_classes=CLASSES, progress=False)
+        assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in given}
+        table = pd.read_csv(tmp_path / "new" / "train.csv")
+        assert list(table.columns) == ["ImageId", "ClassId", "EncodedPixels"]
+        assert len(table) == sum(len(one.rles) for one in given)
 
 
 def test_labels_that_cannot_be_written(tmp_path):
@@ -262,9 +252,8 @@ def test_the_order_of_findings_and_images_does_not_matter():
     one = measure(found, ["a", "b", "c"], {"a": "removed", "c": "swapped"})
     other = measure(found[::-1], ["c", "b", "a"], {"c": "swapped", "a": "removed"})
     assert one.called.equals(other.called)
-    assert (
-        one.called.loc["removed", "class"] == 1
-    )  # as in audit.csv, where kinds of a score are in order of the alphabet
+    # As in audit.csv, where kinds of a score are in order of the alphabet.
+    assert one.called.loc["removed", "class"] == 1
     assert (one.precisions == other.precisions).all()
 
 
