@@ -19,7 +19,7 @@ from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import load_catalog
 from steel_defects.data.exclude import read_excluded
 from steel_defects.data.labels import mask_codes
-from steel_defects.data.rle import decode, encode
+from steel_defects.data.rle import encode
 
 CLASSES = ("scratch", "patch", "pit")
 SIZE = (4, 6)
@@ -366,34 +366,19 @@ def test_a_source_that_cannot_be_read(tmp_path, source, words):
     assert not (tmp_path / "new.csv").exists()
 
 
-def band(k: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A random block in the k-th quarter of an image's width."""
-    inside, quarter, top = np.zeros(size, bool), size[1] // 4, int(rng.integers(0, size[0] // 2))
-    left = k * quarter + int(rng.integers(0, quarter // 2))
-    inside[top : top + int(rng.integers(2, size[0] // 2)), left : (k + 1) * quarter] = True
-    return inside
-
-
-def made_up(
-    rng: np.random.Generator, image: str, size: tuple[int, int]
-) -> tuple[np.ndarray, list[Finding], np.ndarray]:
-    """Labels, findings of four kinds (one in each quarter), and the labels with all of them accepted."""
-    mask = (rng.integers(1, 4, size) * (rng.random(size) < 0.2)).astype(np.uint8)
-    mask[band(1, size, rng)] = 1
-    mask[band(2, size, rng)] = 2
-    rows = [(0, np.zeros(size, bool), int(rng.integers(1, 4)), band(0, size, rng))]  # missing
-    quarters = np.indices(size)[1] // (size[1] // 4)
-    rows.append((1, (mask == 1) & (quarters == 1), 0, np.zeros(size, bool)))  # unseen
-    rows.append((2, (mask == 2) & (quarters == 2), 3, (mask == 2) & (quarters == 2)))  # class
-    rows.append((3, (mask == 3) & (quarters == 3), 3, band(3, size, rng)))  # moved
-    kinds = ("missing", "unseen", "class", "moved")
-    findings = [
-        Finding(image, size, kind, float(rng.random()), "Why, then?", c, s, 0.5, encode(m), encode(d), m.sum(), d.sum())
-        for kind, (c, m, s, d) in zip(kinds, rows, strict=True)
-        if m.any() == (c > 0)
-    ]
-    kept = [row for row in rows if row[1].any() == (row[0] > 0)]
-    return mask, findings, model(mask, kept)
+def made_up(k: int, rng: np.random.Generator) -> tuple[np.ndarray, list]:
+    """The labels of an image, and its accepted rows as `model` takes them, of another kind in each quarter."""
+    quarter = np.indices((16 + k, 36 + 4 * (k % 3)))[1] // 11
+    nothing, some = np.zeros(quarter.shape, bool), rng.random(quarter.shape) < 0.5
+    mask = (np.array([1, 1, 2, 3])[quarter] * (rng.random(quarter.shape) < 0.4)).astype(np.uint8)
+    if k % 4 == 1:  # clean
+        mask[...] = 0
+    missing = (0, nothing, 2, (quarter == 0) & some)
+    unseen = (1, (mask == 1) & (quarter == 1), 0, nothing)
+    another_class = (2, mask == 2, 3, mask == 2)
+    moved = (3, mask == 3, 3, (quarter == 3) & some)
+    all_goes = [(c, mask == c, 0, nothing) for c in (1, 2, 3)]
+    return mask, [[missing, unseen, another_class, moved], [missing], [], all_goes][k % 4]
 
 
 @pytest.mark.parametrize("layout", ["defect_rows", "all_rows"])
@@ -405,25 +390,17 @@ def test_from_findings_to_corrected_labels(settings, tmp_path, caplog, layout, s
     (tmp_path / "train_images").mkdir()
     masks, expected, findings, lines = {}, {}, [], []
     for k in range(12):
-        image, size = f"s_{k}.png", (16 + k, 40 + 4 * (k % 3))
-        masks[image], found, expected[image] = made_up(rng, image, size)
-        if k % 4 == 1:  # clean
-            masks[image] = np.zeros(size, np.uint8)
-            found = [f for f in found if f.kind == "missing"]
-            expected[image] = decode(found[0].suggested, *size) * np.uint8(found[0].suggested_id)
-        elif k % 4 == 2:  # nothing found
-            found, expected[image] = [], masks[image]
-        elif k % 4 == 3:  # all that is marked goes
-            codes = mask_codes(masks[image])
-            found = [Finding(image, size, "unseen", 0.5, "", c, 0, 0.5, code, "", 1, 0) for c, code in codes.items()]
-            expected[image] = np.zeros(size, np.uint8)
-        findings += found
-        codes = mask_codes(masks[image])
+        image, (mask, rows) = f"s_{k}.png", made_up(k, rng)
+        masks[image], expected[image] = mask, model(mask, rows)
+        for c, marked, s, drawn in rows:
+            parts = c, s, 0.5, encode(marked), encode(drawn), marked.sum(), drawn.sum()
+            findings.append(Finding(image, mask.shape, "class", float(rng.random()), "Why, then?", *parts))
+        codes = mask_codes(mask)
         if layout == "all_rows":
             lines += [f"{image}_{c},{codes.get(c, '')},{k}" for c in (1, 2, 3)]
         else:
             lines += [f"{image},{c},{code},{k}" for c, code in codes.items()]
-        cv2.imwrite(str(tmp_path / "train_images" / image), rng.integers(0, 256, size, dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / "train_images" / image), rng.integers(0, 256, mask.shape, dtype=np.uint8))
     header = "ImageId_ClassId,EncodedPixels,n" if layout == "all_rows" else "ImageId,ClassId,EncodedPixels,n"
     (tmp_path / "train.csv").write_text("\n".join([header, *lines]) + "\n")
 

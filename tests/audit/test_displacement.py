@@ -65,38 +65,6 @@ def test_the_best_of_all_displacements(seed):
     assert all(type(steps) is int for steps in (found.down, found.right))
 
 
-@pytest.mark.parametrize("step", [(7, 0), (-7, 0), (0, 9), (0, -9), (5, -6), (-8, 3)])
-def test_a_moved_box_is_found(step):
-    marked = box((48, 80), 18, 30, 10, 20)
-    seen = slide(marked, *step)
-    found = best_displacement(marked, seen.astype(np.float32), 3, 12)
-    assert (found.down, found.right) == step
-    assert found.overlap == pytest.approx(1)
-    assert found.gain == pytest.approx(1 - np.count_nonzero(marked & seen) / np.count_nonzero(marked))
-
-
-@pytest.mark.parametrize("step", [(-14, 0), (0, -14), (14, 0), (0, 14), (-14, -14), (14, 14)])
-def test_nothing_comes_round_from_the_other_side(step):
-    """What is seen lies at one edge, the mark at the other or partly out once moved."""
-    marked = box((40, 40), 12, 12, 16, 16)
-    gone = np.roll(marked, step, axis=(0, 1)) & ~slide(marked, *step)
-    assert gone.any(), "or the case would prove nothing"
-    probability = gone.astype(np.float32)
-    found = best_displacement(marked, probability, 1, 20)
-    assert found.overlap == pytest.approx(max(by_sliding(marked, probability, 1, 20).values()), abs=1e-6)
-    assert overlap(marked, probability, *step) == 0
-
-
-def test_what_leaves_the_image_still_counts_as_marked():
-    """Ten rows are marked, of which five are left in the image where they fit best."""
-    marked, seen = box((40, 30), 10, 5, 10, 20), box((40, 30), 0, 5, 5, 20)
-    found = best_displacement(marked, seen.astype(np.float32), 3, 20)
-    assert found.right == 0
-    assert -15 <= found.down <= -10
-    assert found.overlap == pytest.approx(2 * 100 / (100 + 200))
-    assert found.gain == pytest.approx(found.overlap)
-
-
 def test_no_gain_where_the_mark_lies_best():
     marked = box((60, 60), 20, 20, 12, 12)
     found = best_displacement(marked, marked.astype(np.float32), 2, 10)
