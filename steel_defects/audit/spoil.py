@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from steel_defects.audit.displacement import shift
 from steel_defects.audit.finding import KINDS, Finding, ranked
 from steel_defects.core.files import write_whole
 from steel_defects.data.catalog import Sample
+from steel_defects.data.label_table import COLUMNS
 from steel_defects.data.labels import mask_codes
 
 SHIFT = 20  # pixels
@@ -96,11 +95,9 @@ def write_labels(path: Path, samples: Sequence[Sample]) -> None:
     Raises:
         UserError: where it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["ImageId", "ClassId", "EncodedPixels"])
-    writer.writerows([sample.image_id, c, code] for sample in samples for c, code in sample.rles.items())
-    write_whole(path, text.getvalue().encode())
+    rows = [[sample.image_id, c, code] for sample in samples for c, code in sample.rles.items()]
+    text = pd.DataFrame(rows, columns=list(COLUMNS["defect_rows"])).to_csv(index=False, lineterminator="\n")
+    write_whole(path, text.encode())
 
 
 @dataclass(frozen=True, eq=False)
