@@ -62,6 +62,7 @@ from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, data_settings, load_run_data, part_samples
 from steel_defects.inference.stream import ordered_map
 from steel_defects.page.html import write_page
+from steel_defects.train.settings import TrainSettings
 
 
 @hydra.main(config_path=CONF_DIR, config_name="audit", version_base="1.3")
@@ -116,7 +117,7 @@ def audit(
         samples = [sample for part in parts for sample in part_samples(data, part, [checkpoint], card)]
     ways: dict[str, str] = {}
     if settings.spoil:
-        if data.only_defective:
+        if data.settings.only_defective:
             raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
         samples, ways = spoil(samples, settings.spoil, len(data.classes), settings.seed)
         if not ways:
@@ -138,8 +139,8 @@ def audit(
     write_coco(folder / "audit.coco.json", findings, by_id, data.classes)
     report = assemble(findings, by_id, data.classes, facts, settings.title, settings.shown, len(samples), measured)
     size = write_page(report, folder / "audit.html")
-    given = settings.model_dump(mode="json", exclude_unset=True)
-    write_json(folder / "audit.json", {"facts": facts, "settings": given, "spoiled": ways, "versions": versions()})
+    about = {"facts": facts, "settings": settings.plain(), "spoiled": ways, "versions": versions()}
+    write_json(folder / "audit.json", about)
     show(report, findings, data.classes, folder, size)
     return findings
 
@@ -165,15 +166,15 @@ def _open(checkpoint: Path, settings: AuditSettings) -> CheckpointEngine:
 
 
 def _out_of_fold(
-    settings: AuditSettings, training: dict[str, Any], folder: Path, data: StripDataModule, samples: Sequence[Sample]
+    settings: AuditSettings, training: TrainSettings, folder: Path, data: StripDataModule, samples: Sequence[Sample]
 ) -> list[Finding]:
     """Train the nets of all folds, and judge each image by the one that has not seen it."""
     assert data.catalog is not None, "it is loaded"
     if settings.spoil:
         spoiled = (folder / "spoiled.csv").absolute()
         write_labels(spoiled, samples)
-        training["data"]["csv"] = str(spoiled)
-    ids, class_sets, groups = [s.image_id for s in samples], [s.classes for s in samples], data.groups.tolist()
+        training = training.changed({"data.csv": str(spoiled)})
+    ids, class_sets, groups = [s.image_id for s in samples], [s.classes for s in samples], data.groups
     fold_of = assign_folds(class_sets, groups, settings.folds, settings.seed)
     labels = data_hash(samples, data.catalog.digests)
     nets = list(train_folds(training, ids, class_sets, groups, fold_of, labels, folder / "folds"))
@@ -220,7 +221,7 @@ def _facts(
     folds = settings.folds
     by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
     return {
-        "Data": f"{data.name} in {data.root}, {data.csv}",
+        "Data": f"{data.name} in {data.root}, {data.settings.csv}",
         "Classes": ", ".join(data.classes),
         "Images": f"{judged:,}" + ("" if folds else " (the validation and test images of the checkpoint's run)"),
         "Judged by": by,

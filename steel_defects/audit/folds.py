@@ -16,9 +16,11 @@ from omegaconf import OmegaConf
 from steel_defects.audit.settings import AuditSettings
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder, find_run
+from steel_defects.core.settings import read
 from steel_defects.data.split import write_split
 from steel_defects.loggers.settings import LOGGERS
 from steel_defects.page.sheet import plural
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
 log = logging.getLogger(__name__)
@@ -63,8 +65,8 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     return fold_of
 
 
-def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the nets of an audit, as conf/train.yaml: those of the checkpoint's run, with what the audit changes.
+def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, Any]) -> TrainSettings:
+    """Settings of the nets of an audit: those of the checkpoint's run, with what the audit changes.
 
     Args:
         settings: the audit's.
@@ -72,7 +74,7 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, 
         data: as conf/data/*.yaml.
 
     Raises:
-        UserError: where the checkpoint lies in no run folder.
+        UserError: where the checkpoint lies in no run folder, or the run's settings make no sense by now.
     """
     run = find_run(checkpoint)
     if run is None:
@@ -85,7 +87,7 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, 
     # Stopping early would go by the very labels that the fold is to judge.
     alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "early_stopping": None}
     split = {**(data.get("split") or {}), "file": None}
-    return {
+    values = {
         **{key: saved[key] for key in ("system", "seed", "encoder", "model")},
         "data": {**data, "size": list(settings.size or data["size"]), "split": split},
         "recipe": {**saved["recipe"], "epochs": settings.epochs or saved["recipe"]["epochs"]},
@@ -95,10 +97,11 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, 
         "figures": False,
         "speed": False,
     }
+    return read(TrainSettings, values)
 
 
 def train_folds(
-    settings: Mapping[str, Any],
+    settings: TrainSettings,
     image_ids: Sequence[str],
     class_sets: Sequence[tuple[int, ...]],
     groups: Sequence[int],
@@ -113,7 +116,7 @@ def train_folds(
     epoch.
 
     Args:
-        settings: those of a run, as conf/train.yaml.
+        settings: those of a run.
         image_ids, class_sets, groups: what is said of all images, in the same order.
         fold_of: int [N], as `assign_folds` returns it.
         labels: the hash of pictures and labels.
@@ -137,18 +140,18 @@ def train_folds(
         run.config.parent.mkdir(parents=True, exist_ok=True)
         split = home / f"fold-{fold + 1}.csv"
         write_split(split, image_ids, parts.tolist(), class_sets, groups)
-        own = {**settings, "data": {**settings["data"], "split": {**settings["data"]["split"], "file": str(split)}}}
-        OmegaConf.save(OmegaConf.create(own), run.config)
-        effort = f"{plural(settings['recipe']['epochs'], 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
+        with_split = settings.changed({"data.split.file": str(split)})
+        OmegaConf.save(OmegaConf.create(with_split.plain()), run.config)
+        effort = f"{plural(settings.recipe.epochs, 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
         log.info("Fold %d of %d: %s, to judge %d", fold + 1, folds, effort, len(held_out))
-        summary = train(own, run, quiet=True)
+        summary = train(with_split, run, quiet=True)
         log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
         yield run.last
 
 
-def _digest(settings: Mapping[str, Any], image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
+def _digest(settings: TrainSettings, image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
     """Names the folder of what was trained just so: with other settings, images, labels or folds it is another."""
-    content = json.dumps([settings, list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
+    content = json.dumps([settings.plain(), list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
 

@@ -33,10 +33,10 @@ SIZE = (64, 400)
 def run(tmp_path_factory, settings) -> RunFolder:
     """A run, as the train command leaves it."""
     run = RunFolder(tmp_path_factory.mktemp("audit") / "run")
-    values = settings("recipe=strong", "recipe.epochs=1", "recipe.batch_size=8") | {"figures": False}
+    values = settings("recipe=strong", "recipe.epochs=1", "recipe.batch_size=8", "figures=false")
     train(values, run, quiet=True)
     run.config.parent.mkdir()
-    OmegaConf.save(values, run.config)
+    OmegaConf.save(values.plain(), run.config)
     return run
 
 
@@ -169,4 +169,4 @@ def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configu
     with pytest.raises(UserError, match="lies in no run folder, so that nothing says which data"):
         audit(configure(f"checkpoint={alone}"), tmp_path)
     with pytest.raises(UserError, match=r"how it was trained.*or folds=0 with data\.split\.file"):
-        audit(configure(f"checkpoint={alone}"), tmp_path, settings()["data"])
+        audit(configure(f"checkpoint={alone}"), tmp_path, settings().data.plain())
