@@ -19,9 +19,8 @@ from sklearn.metrics import log_loss
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.inference.loading import open_engine
-from steel_defects.models.losses import LOSSES, get_loss
+from steel_defects.models.losses import LOSSES, OwnLoss, get_loss
 from steel_defects.models.module import SegmentationModule
-from steel_defects.models.own_loss import OwnLoss
 from steel_defects.train.settings import read_settings
 from steel_defects.train.training import train
 
