@@ -20,11 +20,37 @@ A score over nothing (no image with that class, no clean image) is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from steel_defects.core.errors import UserError
+from steel_defects.core.own import load_own, own_line
+
+Score = Callable[[np.ndarray, Sequence[str]], float]
+
+
+def own_scores(names: Sequence[str], classes: Sequence[str]) -> dict[str, Score]:
+    """Scores of the user's, by the name that each has in tables and curves: that of its function.
+
+    Args:
+        names: `module.function` of each. It is called as `scores` is, and returns a number; NaN of nothing.
+        classes: names of the C defect classes.
+
+    Raises:
+        UserError: where one cannot be found, or has the name of another score.
+    """
+    taken = set(scores(np.zeros((0, len(classes) + 1, len(classes) + 1), int), classes))
+    found: dict[str, Score] = {}
+    for name in names:
+        key = name.rpartition(".")[2]
+        found[key] = load_own("scores", name, ("confusions", "classes"), "my_scores.area_error")
+        if key in taken:
+            raise UserError(f"scores={name}: another score has the name {key}; take one of its own")
+        taken.add(key)
+    return found
 
 
 def per_image(confusions: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
@@ -52,15 +78,19 @@ def per_image(confusions: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def scores(confusions: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+def scores(confusions: np.ndarray, classes: Sequence[str], own: Mapping[str, Score] | None = None) -> dict[str, float]:
     """All scores of a set of images.
 
     Args:
         confusions: int [N, C + 1, C + 1].
         classes: names of the C defect classes.
+        own: further ones, by name.
 
     Returns:
-        The keys of the table at the head of this module, in its order.
+        The keys of the table at the head of this module, in its order, then those of `own`.
+
+    Raises:
+        UserError: where one of `own` fails, or returns no number.
     """
     rows = per_image(confusions, classes)
     overlap, predicted, true = _pixels(confusions)
@@ -79,7 +109,15 @@ def scores(confusions: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     for c, name in enumerate(classes):
         result[f"detection_{name}"] = _mean((overlap[:, c] > 0)[true[:, c] > 0])
     result["false_alarm"] = _mean(alarm[~has_defect])
+    result |= {name: _own_value(name, function, confusions, classes) for name, function in (own or {}).items()}
     return {key: float(value) for key, value in result.items()}
+
+
+def _own_value(name: str, function: Score, confusions: np.ndarray, classes: Sequence[str]) -> float:
+    try:
+        return float(function(confusions, classes))
+    except Exception as error:  # whatever the user's function does wrong
+        raise UserError(f"The score {name} failed: {type(error).__name__}: {error}{own_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -94,10 +132,10 @@ class Confusions:
     resized: np.ndarray
     native: np.ndarray
 
-    def scores(self, classes: Sequence[str]) -> dict[str, float]:
-        """All scores, then the same with `native_` before their names."""
-        native = {f"native_{key}": value for key, value in scores(self.native, classes).items()}
-        return scores(self.resized, classes) | native
+    def scores(self, classes: Sequence[str], own: Mapping[str, Score] | None = None) -> dict[str, float]:
+        """All scores, then the same with `native_` before their names; arguments as for `scores`."""
+        native = {f"native_{key}": value for key, value in scores(self.native, classes, own).items()}
+        return scores(self.resized, classes, own) | native
 
     def per_image(self, classes: Sequence[str]) -> pd.DataFrame:
         """A row an image: the columns of `per_image`, then the same with `native_` before their names."""

@@ -125,7 +125,7 @@ def summarise(
         "val": {
             str(key).removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")
         },
-        "test": tested.scores(data.classes),
+        "test": tested.scores(data.classes, module.own_scores),
         "confusion": tested.resized.sum(axis=0),
         "native_confusion": tested.native.sum(axis=0),
         "parameters": sum(p.numel() for p in module.net.parameters()),

@@ -84,6 +84,7 @@ class TrainSettings(Settings):
     resume: Annotated[PathName | None, ASIDE]
     figures: Annotated[Flag, ASIDE]
     speed: Annotated[Flag, ASIDE] = True
+    scores: Annotated[tuple[Text, ...], ASIDE, Role.WORDS, Words("a list of functions, scores=[my_scores.area]")] = ()
     data: DataSettings
     encoder: EncoderSettings
     model: ModelSettings

@@ -23,6 +23,7 @@ from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
+from steel_defects.models.scores import own_scores
 from steel_defects.models.settings import net_arguments
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.page.sheet import plural
@@ -61,6 +62,7 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
     check_loggers(settings.logger)
     choose_accelerator(settings.trainer.accelerator)
     get_loss(recipe.loss)  # before images are read for nothing
+    further = own_scores(settings.scores, settings.data.classes)
     started = time.perf_counter()
     pl.seed_everything(settings.seed, verbose=False)
 
@@ -74,6 +76,7 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
         check_checkpoint(resume)
     net = net_arguments(settings.model, encoder)
     module = SegmentationModule(net, data.classes, data.size, recipe.plain(), settings.seed)
+    module.own_scores = further
     if resume is None:
         load_encoder_weights(module.net.encoder, encoder.name, encoder.weights)
 

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 focal = smp.losses.FocalLoss("multiclass")
 weighted = torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
 smooth = partial(F.cross_entropy, label_smoothing=0.1)
-learnt = torch.nn.Linear(2, 2)
+learnt = torch.nn.Bilinear(2, 2, 1)
 number = 3
 dtypes = []
 
