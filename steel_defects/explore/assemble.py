@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from steel_defects.core.paper import class_shares_of
 from steel_defects.data.catalog import data_hash
-from steel_defects.explore import charts, charts_sizes, findings, fragments, numbers, sheets
+from steel_defects.explore import charts, findings, numbers, sheets
 from steel_defects.explore.collect import Exploration
 from steel_defects.explore.contact import contact_sheets, twin_sheets
 from steel_defects.page.content import Comparison, Omission, Report, Section, Words
@@ -19,17 +20,14 @@ _SIDES = ("left", "right", "top", "bottom")
 WORDS = Words(facts="What was looked at", truth_layer="Labels (dashed outline)", truth="Labels", classes="Labelled: ")
 
 
-def assemble(
-    found: Exploration, title: str, facts: Mapping[str, str], sheet: int = 12, looked_for_twins: bool = True
-) -> Report:
+def assemble(found: Exploration, title: str, facts: Mapping[str, str], sheet: int = 12) -> Report:
     """Compute all of the page.
 
     Args:
         found: what it is about.
-        title: of the page.
+        title: heading of the page.
         facts: where the data lies and the like, label -> text; what can be counted is added.
-        sheet: images on the contact sheet of a class, and pairs of twins that are shown; 0 shows none.
-        looked_for_twins: whether the table of twins is empty only where there are none.
+        sheet: number of images on the contact sheet of a class, and of pairs of twins that are shown; 0 shows none.
     """
     compared, unread = contact_sheets(found, sheet)
     pairs, torn = twin_sheets(found, sheet)
@@ -39,14 +37,14 @@ def assemble(
         segments(found),
         places(found),
         resized(found),
-        twins(found, pairs) if looked_for_twins else None,
+        twins(found, pairs),
         faults(found),
         contact(compared),
     ]
     name = facts.get("Data", "Data")
     return Report(
         title=title,
-        findings=findings.findings(found, looked_for_twins),
+        findings=findings.findings(found),
         facts={**facts, **counted(found)},
         sections=[section for section in sections if section],
         gallery=[],
@@ -94,10 +92,10 @@ def images(found: Exploration) -> Section | None:
     drawn = []
     known = found.images[found.images["brightness"].notna()]
     if len(known):
-        drawn.append(charts_sizes.brightness(known["brightness"].to_numpy()))
+        drawn.append(charts.brightness(known["brightness"].to_numpy()))
         margins = {side: known[f"margin_{side}"].to_numpy(np.int64) for side in _SIDES}
-        if numbers.margin_shares(found.images)["any"] >= findings.SOME:
-            drawn.append(charts_sizes.margins(margins))
+        if numbers.margin_share(found.images) >= findings.SOME:
+            drawn.append(charts.margins(margins))
     few, many = ([table for table in tables if (len(table.lines) > _OPEN) == folded] for folded in (False, True))
     return Section("images", "Images", (), few, drawn, details=many) if tables else None
 
@@ -106,12 +104,12 @@ def segments(found: Exploration) -> Section | None:
     """Into how many pieces regions fall, and how large those are."""
     if not len(found.segments):
         return None
-    bins = fragments.segment_bins(found.regions, found.classes)
+    bins = numbers.segment_bins(found.regions, found.classes)
     sums = bins.sum(axis=1)
     shares = bins.div(sums.where(sums > 0), axis=0)
     drawn = [
         charts.segments_per_region({name: row.to_dict() for name, row in shares.iterrows()}),
-        charts_sizes.segment_sizes(_by_class(found, "area_px")),
+        charts.segment_sizes(_by_class(found, "area_px")),
     ]
     note = "Pixels that touch at a side or at a corner are one segment."
     return Section("segments", "Segments", [note], [sheets.segment_sheet(found)], drawn)
@@ -137,20 +135,18 @@ def resized(found: Exploration) -> Section | None:
         f"Training sees the images at {size} (data.size); masks are resized by nearest neighbour, so that small or "
         "thin segments can be left without a pixel. A segment that vanishes cannot be learnt, nor found."
     ]
-    sizes, left = _by_class(found, "area_px"), _by_class(found, "resized_px")
     drawn = []
-    if any((values == 0).any() for values in left.values()):
-        drawn.append(charts_sizes.survival(sizes, left, found.size))
+    if (found.segments["resized_px"] == 0).any():
+        drawn.append(charts.survival(_by_class(found, "area_px"), _by_class(found, "resized_px"), found.size))
     else:
         notes.append("Here every segment keeps a pixel.")
-    gone = sheets.vanished_sheet(found)
     section = Section("resize", "After the resize", notes, [sheets.resize_sheet(found)], drawn)
-    return _with_list(section, gone)
+    return _with_list(section, sheets.vanished_sheet(found))
 
 
 def twins(found: Exploration, pairs: Sequence[Comparison]) -> Section | None:
     """Pictures that are there twice, worst disagreement first."""
-    if not found.counts.read:
+    if not found.looked_for_twins:
         return None
     notes = [
         "The same picture twice, also mirrored, turned or re-encoded. Training keeps twins on one side of the split; "
@@ -185,18 +181,11 @@ def _with_list(section: Section, table: Sheet | None) -> Section:
     """A section with a table more, folded away where it is long."""
     if table is None:
         return section
-    folded = len(table.lines) > _OPEN
-    return Section(
-        section.name,
-        section.title,
-        section.notes,
-        [*section.sheets, *([] if folded else [table])],
-        section.charts,
-        section.comparisons,
-        [*section.details, *([table] if folded else [])],
-    )
+    if len(table.lines) > _OPEN:
+        return replace(section, details=[*section.details, table])
+    return replace(section, sheets=[*section.sheets, table])
 
 
 def _by_class(found: Exploration, column: str) -> dict[str, np.ndarray]:
-    own = numbers.by_class(found.segments, found.classes)
-    return {found.classes[c - 1]: table[column].to_numpy(np.int64) for c, table in own}
+    tables = numbers.by_class(found.segments, found.classes)
+    return {name: table[column].to_numpy(np.int64) for name, table in tables.items()}

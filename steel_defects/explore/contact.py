@@ -9,9 +9,10 @@ import numpy as np
 from steel_defects.data.images import ImageError, read_grey
 from steel_defects.data.labels import label_mask
 from steel_defects.data.twins import orient
-from steel_defects.explore.charts import percent
 from steel_defects.explore.collect import Exploration
-from steel_defects.explore.segments import fitting
+from steel_defects.explore.measure import fitting
+from steel_defects.explore.numbers import by_class
+from steel_defects.explore.sheets import percent
 from steel_defects.page.content import Comparison, Omission, Picture
 from steel_defects.page.pictures import WIDTH, labelled_picture
 from steel_defects.page.sheet import plural
@@ -25,14 +26,14 @@ def contact_sheets(found: Exploration, sheet: int) -> tuple[list[Comparison], li
     Returns:
         A comparison for each class that a readable image shows; and images that can be read no more.
     """
-    compared, left = [], []
+    compared, unread = [], []
     several = found.images.set_index("ImageId")["regions"] > 1
     known = found.regions[found.regions["ImageId"].isin(list(found.survey.looks))]
-    for class_id, name in enumerate(found.classes, start=1):
-        own = known[known["class_id"] == class_id].sort_values(["area_px", "ImageId"])
+    for class_id, (name, regions) in enumerate(by_class(known, found.classes).items(), start=1):
+        ranked = regions.sort_values(["area_px", "ImageId"])
         pictures = []
-        for k in _spread(len(own), sheet):
-            row = own.iloc[k]
+        for k in _spread(len(ranked), sheet):
+            row = ranked.iloc[k]
             caption = f"{plural(row['area_px'], 'pixel')}, {percent(row['area_percent'] / 100)} of the image"
             if row["segments"] > 1:
                 caption += f", {row['segments']} segments"
@@ -41,12 +42,12 @@ def contact_sheets(found: Exploration, sheet: int) -> tuple[list[Comparison], li
             try:
                 pictures.append(_picture(found, row["ImageId"], caption))
             except ImageError as error:
-                left.append(_unread(row["ImageId"], error))
+                unread.append(_unread(row["ImageId"], error))
         if pictures:
-            drawn = f"{len(pictures)} of " if len(pictures) < len(own) else ""
-            note = f"{drawn}{plural(len(own), 'image')}, from the smallest area of {name} to the largest."
+            drawn = f"{len(pictures)} of " if len(pictures) < len(ranked) else ""
+            note = f"{drawn}{plural(len(ranked), 'image')}, from the smallest area of {name} to the largest."
             compared.append(Comparison(f"class-{class_id}", name, note, pictures))
-    return compared, left
+    return compared, unread
 
 
 def twin_sheets(found: Exploration, pairs: int) -> tuple[list[Comparison], list[Omission]]:
@@ -55,7 +56,7 @@ def twin_sheets(found: Exploration, pairs: int) -> tuple[list[Comparison], list[
     Returns:
         A comparison for each pair; and images that can be read no more.
     """
-    compared, left = [], []
+    compared, unread = [], []
     for number, row in enumerate(found.twins[found.twins["labels"] == "differ"][:pairs].itertuples(), start=1):
         turned = "" if row.orientation == "same" else f"here {row.orientation}"
         note = f"IoU of the labels {row.iou:.3f}."
@@ -64,10 +65,10 @@ def twin_sheets(found: Exploration, pairs: int) -> tuple[list[Comparison], list[
         try:
             pictures = [_picture(found, row.first, turned, row.orientation), _picture(found, row.second)]
         except ImageError as error:
-            left.append(_unread(f"{row.first} / {row.second}", error))
+            unread.append(_unread(f"{row.first} / {row.second}", error))
             continue
         compared.append(Comparison(f"pair-{number}", f"{row.first} and {row.second}", note, pictures))
-    return compared, left
+    return compared, unread
 
 
 def _spread(count: int, wanted: int) -> Sequence[int]:

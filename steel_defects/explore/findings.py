@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steel_defects.explore import fragments, numbers
-from steel_defects.explore.charts import percent
+from steel_defects.explore import numbers
 from steel_defects.explore.collect import Exploration
-from steel_defects.explore.sheets import size_text
+from steel_defects.explore.sheets import percent, size_text
 from steel_defects.page.sheet import plural
 
 SOME = 0.01  # share of the images with a black margin from which on it is worth a word
 
 
-def findings(found: Exploration, looked_for_twins: bool = True) -> list[str]:
-    """What came out, in sentences; on twins only where they were looked for."""
+def findings(found: Exploration) -> list[str]:
+    """What came out, in sentences."""
     total = numbers.totals(found.images)
     regions = plural(total.regions, "defect region")
     if found.counts.clean_known:
@@ -28,7 +27,7 @@ def findings(found: Exploration, looked_for_twins: bool = True) -> list[str]:
         *_pieces(found),
         *_resized(found),
         *_margins(found),
-        *(_pairs(found) if looked_for_twins else []),
+        *_pairs(found),
     ]
     return lines
 
@@ -75,7 +74,7 @@ def _several(found: Exploration) -> list[str]:
 
 
 def _pieces(found: Exploration) -> list[str]:
-    shares = fragments.fragmented(found.regions, found.classes)[5].dropna()
+    shares = numbers.fragmented(found.regions, found.classes)[5].dropna()
     if not shares.gt(0).any():
         return []
     name = shares.idxmax()
@@ -85,7 +84,7 @@ def _pieces(found: Exploration) -> list[str]:
 def _resized(found: Exploration) -> list[str]:
     if not len(found.segments):
         return []
-    table, size = fragments.survival(found.regions, found.segments, found.classes, found.size), size_text(found.size)
+    table, size = numbers.survival(found.regions, found.segments, found.classes, found.size), size_text(found.size)
     gone = table[table["vanished_segments"] > 0]
     if not len(gone):
         return [f"Every segment keeps a pixel at {size}."]
@@ -98,12 +97,12 @@ def _resized(found: Exploration) -> list[str]:
 
 
 def _margins(found: Exploration) -> list[str]:
-    share = numbers.margin_shares(found.images)["any"]
+    share = numbers.margin_share(found.images)
     return [f"{percent(share)} of the images have a black margin."] if share >= SOME else []
 
 
 def _pairs(found: Exploration) -> list[str]:
-    if not found.counts.read:
+    if not found.looked_for_twins:
         return []
     count, differ = len(found.twins), int((found.twins["labels"] == "differ").sum())
     if not count:

@@ -1,4 +1,4 @@
-"""Tables of an exploration."""
+"""Tables of an exploration, and how shares and sizes are written on its page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from steel_defects.core.paper import class_shares_of
-from steel_defects.explore import fragments, numbers
-from steel_defects.explore.charts import percent
+from steel_defects.explore import numbers
 from steel_defects.explore.collect import Exploration
 from steel_defects.page.sheet import Sheet
 
@@ -23,6 +22,21 @@ _LIGHT = {
     "margin_top": "black margin top, pixels",
     "margin_bottom": "black margin bottom, pixels",
 }
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that is never rounded to 0 or 100 unless it is: 0.0051 -> "0.51 %"."""
+    value = 100 * share
+    digits = 0 if value == 0 or value == 100 else 2 if value < 1 else 1
+    text = f"{value:.{digits}f}"
+    if value > 0 and float(text) == 0:
+        return "<0.01 %"
+    return ">99.9 %" if value < 100 and float(text) == 100 else f"{text} %"
+
+
+def size_text(size: Sequence[int]) -> str:
+    """(height, width) as it is written on the page."""
+    return f"{size[0]}x{size[1]}"
 
 
 def class_sheet(found: Exploration) -> Sheet:
@@ -75,15 +89,15 @@ def light_sheet(found: Exploration) -> Sheet | None:
 
 def segment_sheet(found: Exploration) -> Sheet:
     """A row a class: into how many segments its regions fall, and how large these are."""
-    sizes = fragments.segment_sizes(found.segments, found.classes)
-    shares = fragments.fragmented(found.regions, found.classes)
-    headings = ["class", "segments", *(f"regions of more than {n}" for n in fragments.MORE_THAN)]
+    sizes = numbers.segment_sizes(found.segments, found.classes)
+    shares = numbers.fragmented(found.regions, found.classes)
+    headings = ["class", "segments", *(f"regions of more than {n}" for n in numbers.MORE_THAN)]
     headings += ["5 % are below, pixels", "median, pixels", "5 % are above, pixels"]
     lines = [
         [
             str(name),
             f"{row['segments']:,.0f}",
-            *(_share(shares.loc[str(name)][n]) for n in fragments.MORE_THAN),
+            *(_share(shares.loc[str(name)][n]) for n in numbers.MORE_THAN),
             *(_number(row[q]) for q in (0.05, 0.5, 0.95)),
         ]
         for name, row in sizes.iterrows()
@@ -93,7 +107,7 @@ def segment_sheet(found: Exploration) -> Sheet:
 
 def resize_sheet(found: Exploration) -> Sheet:
     """A row a class: what is left of it at the training size."""
-    table = fragments.survival(found.regions, found.segments, found.classes, found.size)
+    table = numbers.survival(found.regions, found.segments, found.classes, found.size)
     headings = ["class", "segments left", "segments that vanish", "regions left", "regions that vanish"]
     headings += ["pixels for 100 before", "share of the area, before = 1"]
     lines = [
@@ -113,17 +127,21 @@ def resize_sheet(found: Exploration) -> Sheet:
 
 def vanished_sheet(found: Exploration) -> Sheet | None:
     """The regions of which nothing is left at the training size; None where there are none."""
-    lines = [[row[0], row[1], f"{row[2]:,}"] for row in _rows(fragments.vanished(found.regions), _VANISHED)]
+    gone = numbers.vanished(found.regions)[["ImageId", "class", "area_px"]]
+    lines = [[image, name, f"{area:,}"] for image, name, area in gone.itertuples(index=False, name=None)]
     title = f"Regions of which no pixel is left at {size_text(found.size)}: {len(lines):,}"
     return Sheet(title, ["image", "class", "pixels"], lines, left=(0, 1)) if lines else None
 
 
 def twin_sheet(found: Exploration) -> Sheet | None:
     """A row a pair of twins, the worst disagreement first; None where there are none."""
+
+    def names(ids: str) -> str:
+        return ", ".join(found.classes[int(c) - 1] for c in ids.split()) or "clean"
+
     lines = [
-        [first, second, turn, f"{correlation:.3f}", labels, "-" if pd.isna(iou) else f"{iou:.3f}"]
-        + [class_names(found, ids) for ids in (a, b)]
-        for first, second, turn, correlation, labels, iou, a, b in _rows(found.twins, _TWINS)
+        [first, second, turn, f"{correlation:.3f}", labels, "-" if pd.isna(iou) else f"{iou:.3f}", names(a), names(b)]
+        for first, second, turn, correlation, labels, iou, a, b in found.twins.itertuples(index=False, name=None)
     ]
     headings = ["first", "second", "the second is the first", "correlation", "labels", "IoU of the labels"]
     headings += ["classes of the first", "of the second"]
@@ -132,27 +150,11 @@ def twin_sheet(found: Exploration) -> Sheet | None:
 
 def fault_sheet(found: Exploration) -> Sheet | None:
     """All faults; None where there are none."""
-    lines = [[file, "" if pd.isna(row) else str(row), text] for file, row, text in _rows(found.faults, _FAULTS)]
+    lines = [
+        [file, "" if pd.isna(row) else str(row), text]
+        for file, row, text in found.faults.itertuples(index=False, name=None)
+    ]
     return Sheet(f"Faults: {len(lines):,}", ["file", "row", "what is wrong"], lines, left=(0, 2)) if lines else None
-
-
-_VANISHED = ("ImageId", "class", "area_px")
-_TWINS = ("first", "second", "orientation", "correlation", "labels", "iou", "first_classes", "second_classes")
-_FAULTS = ("file", "row", "message")
-
-
-def class_names(found: Exploration, ids: str) -> str:
-    """Names of the classes in a column of the tables ("1 3"); "clean" where it is empty."""
-    return ", ".join(found.classes[int(c) - 1] for c in ids.split()) or "clean"
-
-
-def size_text(size: Sequence[int]) -> str:
-    """(height, width) as it is written on the page."""
-    return f"{size[0]}x{size[1]}"
-
-
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
-    return list(table[list(columns)].itertuples(index=False, name=None))
 
 
 def _share(value: float) -> str:
