@@ -118,7 +118,7 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
     require_layout(root, csv, image_dir, without_images=True)
     exclude = left_out(data.exclude, root, csv, image_dir, len(data.classes))
     has_images = (root / image_dir).is_dir()
-    found = survey(
+    surveyed = survey(
         root,
         csv=csv,
         image_dir=image_dir,
@@ -128,18 +128,18 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
         measure=measure_light,
         progress=progress,
     )
-    ids = sorted({*found.paths, *found.annotations.lines})
-    if not found.annotations.lines and any(fault.file == csv for fault in found.faults):
-        raise DataFaults(found.faults, f"Nothing of {csv} can be used. Mend it and start again.")
+    ids = sorted({*surveyed.paths, *surveyed.annotations.lines})
+    if not surveyed.annotations.lines and any(fault.file == csv for fault in surveyed.faults):
+        raise DataFaults(surveyed.faults, f"Nothing of {csv} can be used. Mend it and start again.")
     if not ids:
         raise UserError(f"nothing to explore: {root / csv} names no image, and there is none in {root / image_dir}/")
 
     tables: dict[str, list] = {name: [] for name in _COLUMNS}
     heat, measured = np.zeros((len(data.classes), *GRID)), 0
     for image_id in tqdm(ids, "Measuring labels", unit="image", disable=None if progress else True):
-        look = found.looks.get(image_id)
+        look = surveyed.looks.get(image_id)
         extent = look.size if look else image_size
-        examined = examine(image_id, found.annotations.rows.get(image_id, {}), extent, data.size)
+        examined = examine(image_id, surveyed.annotations.rows.get(image_id, {}), extent, data.size)
         tables["images"].append(_image_row(image_id, look, None if has_images else image_size, examined))
         tables["regions"] += examined.regions
         tables["segments"] += examined.segments
@@ -147,24 +147,24 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
             heat[class_id - 1] += share
         measured += extent is not None
     used_rows = {region.row for region in tables["regions"]}
-    groups, tables["twins"] = _twins(found, progress) if twins else ({}, [])
+    groups, tables["twins"] = _twins(surveyed, progress) if twins else ({}, [])
     for row in tables["images"]:
         row["twin_group"] = groups.get(row["ImageId"])
-    tables["faults"] = [(fault.file, fault.row, fault.message) for fault in found.faults]
+    tables["faults"] = [(fault.file, fault.row, fault.message) for fault in surveyed.faults]
     for name in ("regions", "segments"):
         tables[name] = [(row.image_id, data.classes[row.class_id - 1], *row[1:]) for row in tables[name]]
 
     omissions = [] if twins or not has_images else ["Twins were not looked for."]
-    clean_known = has_images or found.annotations.layout == "all_rows"
-    counts = Counts(len(ids), len(found.looks), measured, len(exclude), clean_known)
+    clean_known = has_images or surveyed.annotations.layout == "all_rows"
+    counts = Counts(len(ids), len(surveyed.looks), measured, len(exclude), clean_known)
     return Exploration(
         classes=data.classes,
         size=data.size,
         **{name: pd.DataFrame(rows, columns=_COLUMNS[name]).astype(_TYPES[name]) for name, rows in tables.items()},
         heat=heat / max(measured, 1),
-        omissions=omissions + _omissions(found, counts, used_rows, data, has_images),
+        omissions=omissions + _omissions(surveyed, counts, used_rows, data, has_images),
         counts=counts,
-        survey=found,
+        survey=surveyed,
         looked_for_twins=twins and counts.read > 0,
     )
 
@@ -187,22 +187,22 @@ def _image_row(image_id: str, look: Look | None, assumed: tuple[int, int] | None
     return row
 
 
-def _twins(found: Survey, progress: bool) -> tuple[dict[str, int], list[dict]]:
+def _twins(surveyed: Survey, progress: bool) -> tuple[dict[str, int], list[dict]]:
     """Find the twins of a data set, and compare their labels.
 
     Returns:
         image id -> number of its group of twins, from 1, of those that have one; and the rows of the pairs, those whose
         labels differ first, the worst of them first.
     """
-    ids = sorted(found.looks)
+    ids = sorted(surveyed.looks)
     if not ids:
         return {}, []
-    looks = [found.looks[image_id] for image_id in ids]
+    looks = [surveyed.looks[image_id] for image_id in ids]
     pairs = find_twins(
         np.stack([look.thumbnail for look in looks]),
         np.array([look.size for look in looks]),
         [look.digest for look in looks],
-        lambda i: read_grey(found.paths[ids[i]]),
+        lambda i: read_grey(surveyed.paths[ids[i]]),
         progress=progress,
     )
     numbers = group(pairs, len(ids))
@@ -210,7 +210,7 @@ def _twins(found: Survey, progress: bool) -> tuple[dict[str, int], list[dict]]:
     renumbered = {number: k for k, number in enumerate(shared, start=1)}
     rows = []
     for pair in pairs:
-        labels = [fitting(found.annotations.rows.get(ids[i], {}), looks[i].size) for i in (pair.first, pair.second)]
+        labels = [fitting(surveyed.annotations.rows.get(ids[i], {}), looks[i].size) for i in (pair.first, pair.second)]
         iou = _class_iou(labels, (looks[pair.first].size, looks[pair.second].size), pair.orientation)
         rows.append(
             {
@@ -243,7 +243,7 @@ def _class_iou(
 
 
 def _omissions(
-    found: Survey, counts: Counts, used_rows: Collection[int], data: DataSettings, has_images: bool
+    surveyed: Survey, counts: Counts, used_rows: Collection[int], data: DataSettings, has_images: bool
 ) -> list[str]:
     """What could not be known, or was left out, as sentences."""
     assumed = "is taken to be {}x{} pixels (data.image_size)".format(*data.image_size) if data.image_size else ""
@@ -265,7 +265,7 @@ def _omissions(
             "and what is left at the training size are without these."
         )
     # Faults that name an image are about its file; overlapping labels are used all the same.
-    rows = {fault.row for fault in found.faults if fault.file == data.csv and fault.image is None}
+    rows = {fault.row for fault in surveyed.faults if fault.file == data.csv and fault.image is None}
     if unused := rows - set(used_rows):
         texts.append(
             f"{len(unused)} row{'s are' if len(unused) > 1 else ' is'} left out of all numbers: see the faults."

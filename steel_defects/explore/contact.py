@@ -20,16 +20,16 @@ from steel_defects.page.sheet import plural
 _SQUARE = 320  # pixels: the width of images that are shown side by side
 
 
-def contact_sheets(found: Exploration, sheet: int) -> tuple[list[Comparison], list[Omission]]:
+def contact_sheets(explored: Exploration, sheet: int) -> tuple[list[Comparison], list[Omission]]:
     """Up to `sheet` images of each class, evenly drawn from those with the smallest area of it to the largest.
 
     Returns:
         A comparison for each class that a readable image shows; and images that can be read no more.
     """
     compared, unread = [], []
-    several = found.images.set_index("ImageId")["regions"] > 1
-    known = found.regions[found.regions["ImageId"].isin(list(found.survey.looks))]
-    for class_id, (name, regions) in enumerate(by_class(known, found.classes).items(), start=1):
+    several = explored.images.set_index("ImageId")["regions"] > 1
+    known = explored.regions[explored.regions["ImageId"].isin(list(explored.survey.looks))]
+    for class_id, (name, regions) in enumerate(by_class(known, explored.classes).items(), start=1):
         ranked = regions.sort_values(["area_px", "ImageId"])
         pictures = []
         for k in _spread(len(ranked), sheet):
@@ -40,7 +40,7 @@ def contact_sheets(found: Exploration, sheet: int) -> tuple[list[Comparison], li
             if several[row["ImageId"]]:
                 caption = f"{name}: {caption}"
             try:
-                pictures.append(_picture(found, row["ImageId"], caption))
+                pictures.append(_picture(explored, row["ImageId"], caption))
             except ImageError as error:
                 unread.append(_unread(row["ImageId"], error))
         if pictures:
@@ -50,20 +50,20 @@ def contact_sheets(found: Exploration, sheet: int) -> tuple[list[Comparison], li
     return compared, unread
 
 
-def twin_sheets(found: Exploration, pairs: int) -> tuple[list[Comparison], list[Omission]]:
+def twin_sheets(explored: Exploration, pairs: int) -> tuple[list[Comparison], list[Omission]]:
     """Twins whose labels disagree, worst first, up to `pairs` of them: the first is turned as the second lies.
 
     Returns:
         A comparison for each pair; and images that can be read no more.
     """
     compared, unread = [], []
-    for number, row in enumerate(found.twins[found.twins["labels"] == "differ"][:pairs].itertuples(), start=1):
+    for number, row in enumerate(explored.twins[explored.twins["labels"] == "differ"][:pairs].itertuples(), start=1):
         turned = "" if row.orientation == "same" else f"here {row.orientation}"
         note = f"IoU of the labels {row.iou:.3f}."
         if turned:
             note += f" The first is shown {row.orientation}, as the second lies: image and labels."
         try:
-            pictures = [_picture(found, row.first, turned, row.orientation), _picture(found, row.second)]
+            pictures = [_picture(explored, row.first, turned, row.orientation), _picture(explored, row.second)]
         except ImageError as error:
             unread.append(_unread(f"{row.first} / {row.second}", error))
             continue
@@ -76,19 +76,19 @@ def _spread(count: int, wanted: int) -> Sequence[int]:
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist() if count else []
 
 
-def _picture(found: Exploration, image_id: str, caption: str = "", orientation: str = "same") -> Picture:
+def _picture(explored: Exploration, image_id: str, caption: str = "", orientation: str = "same") -> Picture:
     """An image with its labels, both turned.
 
     Raises:
         ImageError: where it can be read no more.
     """
-    image = orient(read_grey(found.survey.paths[image_id]), orientation)
-    height, width = found.survey.looks[image_id].size
-    labels = fitting(found.survey.annotations.rows.get(image_id, {}), (height, width))
+    image = orient(read_grey(explored.survey.paths[image_id]), orientation)
+    height, width = explored.survey.looks[image_id].size
+    labels = fitting(explored.survey.annotations.rows.get(image_id, {}), (height, width))
     mask = orient(label_mask({c: label.rle for c, label in labels.items()}, height, width), orientation)
     image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
     shown = WIDTH if image.shape[1] >= 2 * image.shape[0] else _SQUARE
-    return labelled_picture(image_id, image, mask, found.classes, width=shown, caption=caption)
+    return labelled_picture(image_id, image, mask, explored.classes, width=shown, caption=caption)
 
 
 def _unread(what: str, error: ImageError) -> Omission:
