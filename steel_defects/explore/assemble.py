@@ -135,7 +135,7 @@ def resized(explored: Exploration) -> Section | None:
     size = sheets.size_text(explored.size)
     notes = [
         f"Training sees the images at {size} (data.size); masks are resized by nearest neighbour, so that small or "
-        "thin segments can be left without a pixel. A segment that vanishes cannot be learnt, nor explored."
+        "thin segments can be left without a pixel. A segment that vanishes cannot be learnt, nor found."
     ]
     drawn = []
     if (explored.segments["resized_px"] == 0).any():
