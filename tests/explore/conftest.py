@@ -37,11 +37,11 @@ def write():
 @pytest.fixture(scope="session")
 def explore():
     """Collect the tables of a data set with these settings, at a training size of 32x32 if no other is given."""
-    unset = dict.fromkeys(("image_size", "exclude", "num_workers", "synthetic"))
     values = {"name": "made up", "csv": "train.csv", "image_dir": "train_images", "classes": ["pits", "streaks"]}
-    values |= {"size": [32, 32], "only_defective": False, "on_bad": "stop", "split": {}, **unset}
 
     def explore(root: Path, *, twins: bool = True, **changes) -> Exploration:
-        return collect(DataSettings(**values | {"root": str(root)} | changes), twins=twins, progress=False)
+        return collect(
+            DataSettings(**values | {"root": str(root), "size": [32, 32]} | changes), twins=twins, progress=False
+        )
 
     return explore
