@@ -129,6 +129,7 @@ def test_facts_name_size_and_the_hash_of_training(found, tmp_path):
 
 def test_contact_sheets_go_from_the_smallest_to_the_largest(found):
     pits, streaks = section(page(found, sheet=5), "contact").comparisons
+    assert (pits.name, streaks.name) == ("class-1", "class-2")
     assert [shown.image_id for shown in pits.pictures] == [f"p{k:02}.png" for k in (0, 5, 10, 14, 19)]
     assert pits.note == "5 of 20 images, from the smallest area of pits to the largest."
     assert pits.pictures[0].caption == "1 pixel, 0.01 % of the image"
@@ -184,7 +185,8 @@ def test_of_many_twins_the_worst_are_shown_and_all_are_listed(tmp_path, look):
         for copy, side in (("a", 20), ("b", 19 - 3 * k)):
             labels[f"{k}{copy}.png"], pictures[f"{k}{copy}.png"] = {1: square(side)}, picture(k)
     twins = section(page(look(tmp_path, labels, pictures), sheet=2), "twins")
-    assert [one.title for one in twins.comparisons] == ["3a.png and 3b.png", "2a.png and 2b.png"]
+    shown = [(pair.name, pair.title) for pair in twins.comparisons]
+    assert shown == [("pair-1", "3a.png and 3b.png"), ("pair-2", "2a.png and 2b.png")]
     assert [line[0] for line in twins.sheets[0].lines] == ["3a.png", "2a.png", "1a.png", "0a.png"]
     assert "Shown are 2 of the 3 pairs" in twins.notes[1]
 
