@@ -239,3 +239,18 @@ def test_severstals_classes_have_the_papers_numbers_beside_them(tmp_path, look):
     shares = [(line[3], line[6]) for line in table.lines[:4]]
     assert table.headings[3] == table.headings[6] == "paper"
     assert shares == [("12.6 %", "2.39 %"), ("3.48 %", "0.51 %"), ("73 %", "-"), ("11.3 %", "17 %")]
+
+
+def test_findings_of_one_of_each(tmp_path, write, explore):
+    rows = [f"a.png,1,{encode(square(20))}", f"a.png,2,{encode(square(9, 40))}", "b.png,1,1 2", "b.png,1,9 2"]
+    root = write(tmp_path, rows, {"a.png": picture(0)})
+    (root / "train_images" / "b.png").write_bytes(b"")
+    report = page(explore(root, classes=CLASSES))
+    assert report.findings[1:5] == [
+        "2 faults: training would refuse this data until they are mended. 1 of them is of an image that "
+        "data.on_bad=skip would leave out.",
+        "pits has 66.7 % of the regions; streaks 16.8 % of the defect area.",
+        "No image shows patches.",
+        "1 image shows more than one class.",
+    ]
+    assert report.omissions[-1].reason == "1 row is left out of all numbers: see the faults."
