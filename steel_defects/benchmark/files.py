@@ -22,6 +22,7 @@ from steel_defects.inference.engine import Engine
 from steel_defects.inference.model import Model
 from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import find_images
+from steel_defects.predict.journal import Journal
 from steel_defects.predict.pipeline import predict_images
 
 _DRAWN = 16  # answers for each shape of image
@@ -112,7 +113,9 @@ def time_prediction(engine: TypicalAnswers, pictures: Pictures, count: int, over
     paths = pictures.repeated(count)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         started = time.perf_counter()
-        summary = predict_images(paths, Handler(model, Path(folder) / "out", overlays=overlays))
+        output = Path(folder) / "out"
+        with Journal(output, {}) as journal:
+            summary = predict_images(paths, Handler(model, output, overlays=overlays), journal)
         seconds = time.perf_counter() - started
     if summary.interrupted:  # there, Ctrl-C ends in tables of what was done; here it ends the benchmark
         raise KeyboardInterrupt
