@@ -2,4 +2,4 @@
 
 from steel_defects.cli.console import require
 
-require("pages", 'pip install "steel-defects[pages]"')
+require("pages")

@@ -2,4 +2,4 @@
 
 from steel_defects.cli.console import require
 
-require("train", 'pip install "steel-defects[train]", or "steel-defects[export]" to export and benchmark')
+require("train")
