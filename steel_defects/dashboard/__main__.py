@@ -90,21 +90,19 @@ def dashboard(settings: DashboardSettings, folder: Path) -> dict[Kind, str]:
         count = account.count_runs(entity, settings)
         log.log(logging.INFO if count else logging.WARNING, "Runs on %s that it shows: %d", settings.data.name, count)
     creates = settings.heat_map == "create"
+    if creates:
+        settings = settings.model_copy(update={"heat_map": f"{entity}/{HEAT_MAP}"})
     # Built before anything is made at W&B: what the library does not take is told here.
-    pages = build(_with_heat_map(settings, f"{entity}/{HEAT_MAP}") if creates else settings, entity)
+    pages = build(settings, entity)
     if account is not None and creates:
         chart = account.create_heat_map(entity)
         log.info("Chart made; heat_map=%s takes it the next time", chart)
-        pages = build(_with_heat_map(settings, chart), entity)
+        pages = build(settings.model_copy(update={"heat_map": chart}), entity)
     for kind, page in pages.items():
         write_whole(folder / f"{kind}.json", sent(page))
     update = {address.kind: address for address in settings.update}
     show(list(pages), folder, update, saved=account is not None)
     return {} if account is None else save(account, pages, update)
-
-
-def _with_heat_map(settings: DashboardSettings, chart: str) -> DashboardSettings:
-    return settings.model_copy(update={"heat_map": chart})
 
 
 def build(settings: DashboardSettings, entity: str) -> dict[Kind, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
 
 from steel_defects.core.settings import Flag, Role, Settings, Text, Words, Wrong
 from steel_defects.data.settings import DataSettings
@@ -83,9 +83,8 @@ Name = Annotated[Text, Words("a name"), Role.PATH]
 Owner = Annotated[Name, AfterValidator(_without_slash)]
 _LIST = Words("a list of texts, each in quotes where it looks like a number")
 Names = Annotated[tuple[Name, ...], AfterValidator(_each_once), _LIST, Role.PATHS]
-Addresses = Annotated[
-    tuple[Annotated[Address, BeforeValidator(read_address)], ...], AfterValidator(_each_once), _LIST, Role.PATHS
-]
+_Saved = Annotated[Address, BeforeValidator(read_address), PlainSerializer(lambda address: address.url)]
+Addresses = Annotated[tuple[_Saved, ...], AfterValidator(_each_once), _LIST, Role.PATHS]
 
 
 class DashboardSettings(Settings):

@@ -23,7 +23,9 @@ WORKSPACE, REPORT = "https://wandb.ai/me/steel_defects?nw=a", "https://wandb.ai/
     ],
 )
 def test_workspaces(given, url):
-    (address,) = given("project=steel", update=[url]).update
+    settings = given("project=steel", update=[url])
+    (address,) = settings.update
+    assert settings.plain()["update"] == [address.url]
     assert address == Address("workspace", "team", "steel", f"{url.partition('/team')[0]}/team/steel?nw=abc123")
     assert validate_url(address.url) == address.url
 
