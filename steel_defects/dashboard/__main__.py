@@ -17,11 +17,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("dashboard")
+    begin("dashboard", "pages")
 
-import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import json
 import logging
 import os
