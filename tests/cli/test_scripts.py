@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -18,21 +17,12 @@ from steel_defects.cli import scripts
 pytestmark = pytest.mark.slow
 
 CONF = Path(CONF_DIR)
-COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 BIN = Path(sys.executable).parent
 HEAVY = ["torch", "pytorch_lightning", "pandas", "matplotlib", "cv2", "albumentations", "wandb"]
 
 
 def run(*words: str, **more) -> subprocess.CompletedProcess:
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=300, **more)
-
-
-def test_every_command_has_a_script():
-    installed = {one.name: one.value for one in entry_points(group="console_scripts") if one.name.startswith("steel-")}
-    assert installed == {f"steel-{name}": f"steel_defects.cli.scripts:{name}" for name in COMMANDS}
-    for name in COMMANDS:
-        assert callable(getattr(scripts, name))
-        assert (BIN / f"steel-{name}").is_file()
 
 
 @pytest.mark.parametrize(
