@@ -194,6 +194,7 @@ CHOICES = [
     for path in sorted((Path(CONF_DIR) / group).rglob("*.yaml"))
 ]
 NEEDED = {
+    "audit": {"checkpoint": "a.ckpt"},
     "predict": {"checkpoint": "a.ckpt", "input": "strips"},
     "report": {"runs": "study"},
     "evaluate": {"checkpoint": "a.ckpt"},
