@@ -19,11 +19,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("audit")
+    begin("audit", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path

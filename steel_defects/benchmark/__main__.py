@@ -22,11 +22,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("benchmark")
+    begin("benchmark", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 import os
 import platform

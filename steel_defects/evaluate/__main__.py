@@ -16,11 +16,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("evaluate")
+    begin("evaluate", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import os
 import time
 from collections.abc import Mapping

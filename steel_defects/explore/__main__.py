@@ -18,11 +18,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("explore")
+    begin("explore", "pages")
 
-import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 from pathlib import Path
 

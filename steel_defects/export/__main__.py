@@ -14,11 +14,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("export")
+    begin("export", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 import sys
 import tempfile

@@ -16,11 +16,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("train")
+    begin("train", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import contextlib
 import gc
 import logging

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR, __version__
-from steel_defects.cli.arguments import read_lists
+from steel_defects.cli.arguments import rewrite
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
@@ -319,7 +319,7 @@ def test_an_exported_file_is_no_checkpoint(start, written):
 )
 def test_lists_as_people_type_them(monkeypatch, typed, read):
     monkeypatch.setattr(sys, "argv", ["format=program,name", typed, "--multirun"])
-    read_lists(("format", "precision"))
+    rewrite("export")
     assert sys.argv == ["format=program,name", read, "--multirun"]
 
 
