@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import annotated_types as limits
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from steel_defects import CONF_DIR
 from steel_defects.core.machine import available_cores
 from steel_defects.core.paper import PAPER
 from steel_defects.core.settings import (
     Count,
+    Listed,
     NetSize,
     Number,
     PathName,
@@ -69,10 +70,6 @@ def known_systems() -> dict[str, list[str]]:
     }
 
 
-def _listed(value: object) -> object:
-    return () if value is None else (value,) if isinstance(value, str) else value
-
-
 def _once(values: tuple) -> tuple:
     return tuple(dict.fromkeys(values))
 
@@ -91,9 +88,7 @@ def _engines(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Seconds = Annotated[Number, limits.Gt(0), Words("seconds, more than 0")]
-Names = Annotated[
-    tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_once), Words("one or more names"), Role.WORDS
-]
+Names = Annotated[tuple[Text, ...], Listed, AfterValidator(_once), Words("one or more names"), Role.WORDS]
 
 
 class TrainingSettings(Settings):

@@ -101,7 +101,7 @@ def evaluate(
     tuning = None
     if settings.tune:
         validation = part_samples(data, "val", models, card)
-        tuning = tune(engine, validation, settings.tuning.thresholds, settings.tuning.min_areas)
+        tuning = tune(engine, validation, settings.tuning)
         decision = tuning.decision
         tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
         path = write_decision(tuning, engine, models, data, settings.tta)

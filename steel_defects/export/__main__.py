@@ -35,7 +35,6 @@ from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import quiet_libraries, stop
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
-from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import package, versions
 from steel_defects.core.runs import find_run
 from steel_defects.core.settings import read
@@ -50,6 +49,7 @@ from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
+from steel_defects.inference.settings import EngineSettings
 from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ def export(settings: ExportSettings, chosen: Mapping | None = None, changes: Map
     wanted = settings.wanted
     checkpoint = Path(settings.checkpoint or "").expanduser()
     folder = prepare(settings, checkpoint)
-    reference = CheckpointEngine([checkpoint], "fp32", settings.threads or available_cores(), "cpu", size=settings.size)
+    reference = CheckpointEngine(
+        [checkpoint], EngineSettings(threads=settings.threads, device="cpu", size=settings.size)
+    )
     card = replace(reference.card, output=settings.maps, versions=versions(_PACKAGES))
     exports = plan(wanted, card, folder, settings.overwrite)
     data = load_run_data([checkpoint], card, chosen, changes)
