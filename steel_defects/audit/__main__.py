@@ -56,6 +56,7 @@ from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, data_settings, load_run_data, part_samples
@@ -78,7 +79,9 @@ def main(cfg: DictConfig) -> None:
         stop(error)
 
 
-def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: Mapping | None = None) -> list[Finding]:
+def audit(
+    settings: dict, folder: Path, chosen: DataSettings | None = None, changes: Mapping | None = None
+) -> list[Finding]:
     """Judge the labels of a data set.
 
     Args:
@@ -114,7 +117,9 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
             )
 
     if settings["folds"]:
-        found = _out_of_fold(settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes))
+        found = _out_of_fold(
+            settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes).plain()
+        )
     else:
         found = _judged(settings, [(checkpoint, samples, None)], len(samples))
     findings = ranked([finding for finding in found if finding.score >= settings["least"]])

@@ -13,7 +13,7 @@ from steel_defects.audit.review import read_review
 from steel_defects.cli.console import wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.data.catalog import list_images, load_catalog
-from steel_defects.data.settings import check_names, is_pair
+from steel_defects.data.settings import DataSettings
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import data_settings
 from steel_defects.page.sheet import Sheet, plural
@@ -28,7 +28,7 @@ _MEANING = {
 }
 
 
-def correct(settings: dict, folder: Path, chosen: Mapping | None = None, changes: Mapping | None = None) -> Path:
+def correct(settings: dict, folder: Path, chosen: DataSettings | None = None, changes: Mapping | None = None) -> Path:
     """Write a label file in which what was accepted is corrected.
 
     Args:
@@ -77,29 +77,17 @@ def correct(settings: dict, folder: Path, chosen: Mapping | None = None, changes
     return target
 
 
-def _data(settings: Mapping, chosen: Mapping | None, changes: Mapping | None) -> dict:
+def _data(settings: Mapping, chosen: DataSettings | None, changes: Mapping | None) -> dict:
     """Settings of the data: as chosen, or those of the checkpoint's run."""
     if settings["checkpoint"]:
         checkpoint = Path(str(settings["checkpoint"])).expanduser()
-        return data_settings([checkpoint], open_engine(checkpoint).card, chosen, changes)
+        chosen = data_settings([checkpoint], open_engine(checkpoint).card, chosen, changes)
     if chosen is None:
         raise UserError(
             "reviewed=<audit.csv> needs to know which labels: data=<choice of conf/data> (with data.root=<folder> "
             "where it lies elsewhere), or checkpoint=<that of the audit>"
         )
-    data, wrong = dict(chosen), []
-    for key in ("root", "csv", "image_dir"):
-        if not isinstance(data[key], str):
-            wrong.append(f"data.{key}={data[key]}: a path")
-    if data["image_size"] is not None and not is_pair(data["image_size"]):
-        wrong.append(f"data.image_size={data['image_size']}: [height, width] in pixels, or null for any")
-    try:
-        check_names(data["classes"])
-    except UserError as error:
-        wrong.append(str(error))
-    if wrong:
-        raise UserError("\n".join(wrong))
-    return data
+    return chosen.model_dump(mode="json")
 
 
 def _typed(value: object) -> str:

@@ -77,6 +77,7 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnxruntime", "onn
 
 @hydra.main(config_path=CONF_DIR, config_name="benchmark", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """One benchmark; interrupted, it says what is there."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         benchmark(read(BenchmarkSettings, plain(cfg)), folder)

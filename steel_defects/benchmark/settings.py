@@ -36,7 +36,7 @@ class Kind:
     """An engine that can be asked for.
 
     Args:
-        suffix: of its file.
+        suffix: suffix of its file.
         precision: what it computes in.
         device: `cpu` or `cuda`.
     """

@@ -13,6 +13,7 @@ from steel_defects.benchmark.settings import known_systems
 from steel_defects.cli.arguments import plain
 from steel_defects.core.settings import read
 from steel_defects.models.module import SegmentationModule
+from steel_defects.models.settings import net_arguments
 from steel_defects.train.settings import TrainSettings
 
 
@@ -35,10 +36,9 @@ class System:
         explode on their way through a hundred layers, and CPUs compute more slowly with numbers next to zero.
         """
         torch.manual_seed(0)
-        encoder = self.settings.encoder
-        net = self.settings.model.model_dump()
-        net |= {"encoder_name": encoder.name, "mean": encoder.mean, "std": encoder.std}
-        module = SegmentationModule(net, self.settings.data.classes, size, self.settings.recipe.model_dump())
+        train = self.settings
+        net = net_arguments(train.model, train.encoder)
+        module = SegmentationModule(net, train.data.classes, size, train.recipe.plain())
         norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
         momenta = [layer.momentum for layer in norms]
         for layer in norms:

@@ -178,7 +178,6 @@ def write_decision(
 ) -> Path:
     """Write the decision beside the first checkpoint, with what it was tuned on and for, whole or not at all."""
     path = decision_path(checkpoints[0], tta, len(checkpoints))
-    assert data.catalog is not None, "it was tuned on them"
     hashes = {"data": data.name, "data_hash": data.catalog.data_hash, "split_hash": data.split_hash}
     write_json(
         path,

@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -40,6 +41,7 @@ from steel_defects.core.runs import find_run
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.export.convert import stamp, trace, write_model
 from steel_defects.export.exports import Export, plan, show, write_record
 from steel_defects.export.parity import measure
@@ -59,6 +61,7 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnx", "openvino",
 
 @hydra.main(config_path=CONF_DIR, config_name="export", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """One export; the exit code is 1 where a file was not kept."""
     try:
         job = HydraConfig.get()
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
@@ -69,11 +72,13 @@ def main(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
-def export(settings: ExportSettings, chosen: Mapping | None = None, changes: Mapping | None = None) -> list[Export]:
+def export(
+    settings: ExportSettings, chosen: DataSettings | None = None, changes: Mapping[str, Any] | None = None
+) -> list[Export]:
     """Write and check all files asked for.
 
     Args:
-        settings: of the command; its `data` is not looked at.
+        settings: settings of the command; its `data` is not looked at.
         chosen, changes: what was said of the data, see `load_run_data`.
 
     Returns:

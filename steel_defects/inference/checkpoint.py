@@ -103,7 +103,7 @@ class CheckpointEngine(Engine):
         nets: one a checkpoint, on the device.
 
     Args:
-        paths: of the same classes and size.
+        paths: checkpoints of the same classes and size.
         options: how they are opened; where they name no precision, fp32.
 
     Raises:

@@ -37,7 +37,7 @@ def open_engine(
     Args:
         model: a `.ckpt`, `.onnx` or OpenVINO `.xml`; or several `.ckpt` of the same classes, to be averaged.
         precision: `fp32` or `bf16` for a checkpoint (`fp16` on a GPU); an exported file has its own, and takes None.
-        threads: of the CPU; None takes all.
+        threads: threads of the CPU; None takes all.
         device: `auto` (a GPU if there is one), `cpu` or `cuda` for a checkpoint; exported files run on the CPU.
         tta: average over the image and its three mirror images (checkpoints only).
         size: (height, width) the net works at, other than the one it was trained at (checkpoints only).

@@ -123,13 +123,13 @@ def test_accepted_suggestions_become_labels_and_excluded_images_are_left_out(
     first = found.drop_duplicates("ImageId").copy()
     first["verdict"] = ["accept"] * (len(first) - 1) + ["exclude"]
     first.to_csv(tmp_path / "reviewed.csv", index=False)
-    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
+    data = settings().data.changed({"csv": str(audited / "spoiled.csv")})
 
     corrected = correct(configure(f"reviewed={tmp_path / 'reviewed.csv'}"), tmp_path, data)
 
     assert corrected == tmp_path / "spoiled.csv"
     options = {"num_classes": 4, "progress": False}
-    before = {s.image_id: s.mask() for s in load_catalog(tiny_root, csv=data["csv"], **options).samples}
+    before = {s.image_id: s.mask() for s in load_catalog(tiny_root, csv=data.csv, **options).samples}
     after = load_catalog(tiny_root, csv=str(corrected), exclude=tmp_path / "reviewed.csv", **options)
     expected = {image_id: mask.copy() for image_id, mask in before.items()}
     for row in first[first["verdict"] == "accept"].itertuples():
@@ -191,7 +191,7 @@ def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configu
 
 
 def test_a_review_without_verdicts_corrects_nothing(audited, configure, settings, tmp_path):
-    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
+    data = settings().data.changed({"csv": str(audited / "spoiled.csv")})
     with pytest.raises(UserError, match="no row with the verdict accept or exclude"):
         correct(configure(f"reviewed={audited / 'audit.csv'}"), tmp_path, data)
     assert list(tmp_path.iterdir()) == []
