@@ -54,6 +54,7 @@ from steel_defects.core.runs import RunFolder, write_faults, write_json
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, data_settings, load_run_data, part_samples
@@ -83,7 +84,7 @@ def main(cfg: DictConfig) -> None:
 def audit(
     settings: AuditSettings,
     folder: Path,
-    chosen: Mapping[str, Any] | None = None,
+    chosen: DataSettings | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """Judge the labels of a data set.

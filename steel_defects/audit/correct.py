@@ -17,7 +17,7 @@ from steel_defects.audit.review import Review, read_review
 from steel_defects.cli.console import wide_console
 from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.core.files import write_whole
-from steel_defects.core.settings import Settings, as_typed, read
+from steel_defects.core.settings import as_typed
 from steel_defects.data import rle as rle_code
 from steel_defects.data.annotations import KNOWN_LAYOUTS
 from steel_defects.data.catalog import list_images, load_catalog
@@ -38,17 +38,11 @@ _MEANING = {
 }
 
 
-class _Choice(Settings):
-    """A whole choice of conf/data, whose faults are told by their keys on the command line."""
-
-    data: DataSettings
-
-
 def correct(
     reviewed: Path,
     checkpoint: Path | None,
     folder: Path,
-    chosen: Mapping[str, Any] | None = None,
+    chosen: DataSettings | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a label file in which what was accepted is corrected.
@@ -105,7 +99,7 @@ def _words(data: DataSettings, target: Path, review: Review) -> list[str]:
     return words + ([f"data.exclude={review.path.absolute()}"] if review.excluded else [])
 
 
-def _data(checkpoint: Path | None, chosen: Mapping[str, Any] | None, changes: Mapping[str, Any] | None) -> DataSettings:
+def _data(checkpoint: Path | None, chosen: DataSettings | None, changes: Mapping[str, Any] | None) -> DataSettings:
     """Settings of the data: as chosen, or those of the checkpoint's run."""
     if checkpoint is not None:
         chosen = data_settings([checkpoint], open_engine(checkpoint).card, chosen, changes)
@@ -114,7 +108,7 @@ def _data(checkpoint: Path | None, chosen: Mapping[str, Any] | None, changes: Ma
             "reviewed=<audit.csv> needs to know which labels: data=<choice of conf/data> (with data.root=<folder> "
             "where it lies elsewhere), or checkpoint=<that of the audit>"
         )
-    return read(_Choice, {"data": chosen}).data
+    return chosen
 
 
 def corrected_labels(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from steel_defects.audit.settings import AuditSettings
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.core.settings import read
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.split import write_split
 from steel_defects.loggers.settings import LOGGERS
 from steel_defects.page.sheet import plural
@@ -65,13 +66,13 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     return fold_of
 
 
-def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, Any]) -> TrainSettings:
+def fold_settings(settings: AuditSettings, checkpoint: Path, data: DataSettings) -> TrainSettings:
     """Settings of the nets of an audit: those of the checkpoint's run, with what the audit changes.
 
     Args:
         settings: the audit's.
         checkpoint: the file that lies in the run's folder.
-        data: as conf/data/*.yaml.
+        data: those of the data that is judged.
 
     Raises:
         UserError: where the checkpoint lies in no run folder, or the run's settings make no sense by now.
@@ -86,10 +87,9 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: Mapping[str, 
     # A strategy of several processes would start the whole audit in each of them.
     # Stopping early would go by the very labels that the fold is to judge.
     alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "early_stopping": None}
-    split = {**(data.get("split") or {}), "file": None}
     values = {
         **{key: saved[key] for key in ("system", "seed", "encoder", "model")},
-        "data": {**data, "size": list(settings.size or data["size"]), "split": split},
+        "data": data.changed({"size": settings.size or data.size, "split.file": None}).plain(),
         "recipe": {**saved["recipe"], "epochs": settings.epochs or saved["recipe"]["epochs"]},
         "trainer": {**saved["trainer"], **settings.trainer.model_dump(exclude_none=True), **alone},
         "logger": {"project": "steel_defects", "tags": [], "log_model": False, **dict.fromkeys(LOGGERS, False)},

@@ -62,10 +62,10 @@ class Pictures:
     @classmethod
     def given(cls, source: str, count: int) -> Pictures:
         """The user's own, evenly taken from the order of their names where there are more than `count`."""
-        found = find_images(source, Path(source))
-        names = list(found)
+        paths = find_images(source, Path(source))
+        names = list(paths)
         taken = [names[i * len(names) // count] for i in range(count)] if len(names) > count else names
-        return cls({name: found[name] for name in taken}, f"{len(taken)} images of {source}")
+        return cls({name: paths[name] for name in taken}, f"{len(taken)} images of {source}")
 
     def repeated(self, count: int) -> dict[str, Path]:
         """`count` names -> files, the same files again where there are not so many."""
@@ -80,8 +80,8 @@ class TypicalAnswers(Engine):
     does not; so what it says is thrown away, once it has been computed in full. Half of the answers show no defect.
 
     Args:
-        engine: to be run.
-        shapes: of all images there will be.
+        engine: what is run.
+        shapes: (height, width) of all images there will be.
     """
 
     def __init__(self, engine: Engine, shapes: Collection[tuple[int, int]]) -> None:

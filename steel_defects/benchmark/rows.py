@@ -26,9 +26,9 @@ class Row:
         engine: name; of a training the precision; empty where there is none.
         measure: one of those above.
         values: a number a round; none where it could not be measured.
-        ratios: of each round, to what `RATIO_TO` names.
+        ratios: ratio of each round to what `RATIO_TO` names.
         device: what it ran on.
-        threads: of the CPU; None on a GPU.
+        threads: threads of the CPU; None on a GPU.
         note: why there are no values, or what else to know.
     """
 

@@ -104,6 +104,14 @@ NetSize = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return () if value is None else value if isinstance(value, list | tuple) else (value,)
+
+
+# Before a tuple: a single value is a list of one, null is an empty list.
+Listed = BeforeValidator(_listed)
+
+
 class SettingFaults(UserError):
     """Everything found wrong with the settings of a command, all at once."""
 

@@ -22,6 +22,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -34,6 +35,7 @@ from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
 from steel_defects.core.settings import read
+from steel_defects.data.settings import DataSettings
 from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.evaluate.show import announce_scoring, show_scores, show_tuning
 from steel_defects.evaluate.tune import tune, write_decision
@@ -61,12 +63,15 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(
-    settings: EvaluateSettings, folder: RunFolder, chosen: Mapping | None = None, changes: Mapping | None = None
-) -> dict:
+    settings: EvaluateSettings,
+    folder: RunFolder,
+    chosen: DataSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Score one model, or the mean of several checkpoints.
 
     Args:
-        settings: of the command; its `data` is not looked at.
+        settings: settings of the command; its `data` is not looked at.
         folder: where to write.
         chosen, changes: what was said of the data, see `load_run_data`.
 
@@ -98,7 +103,7 @@ def evaluate(
     tuning = None
     if settings.tune:
         validation = part_samples(data, "val", models, card)
-        tuning = tune(engine, validation, settings.tuning.thresholds, settings.tuning.min_areas)
+        tuning = tune(engine, validation, settings.tuning)
         decision = tuning.decision
         tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
         path = write_decision(tuning, engine, models, data, settings.tta)

@@ -17,7 +17,7 @@ class Defect:
 
     Args:
         class_id: 1-based, as in the mask.
-        class_name: of the same class.
+        class_name: name of the same class.
         area: pixels.
         box: (x, y, width, height) in pixels.
         confidence: mean over its pixels, 0..1, rounded to four decimals.

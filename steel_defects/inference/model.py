@@ -162,7 +162,7 @@ def load_model(
     Args:
         model: a `.ckpt`, an exported `.onnx` or OpenVINO `.xml`; or several `.ckpt` of one set of classes, to be
             averaged.
-        threads: of the CPU; None takes all.
+        threads: threads of the CPU; None takes all.
         device: `auto` (a GPU if there is one), `cpu` or `cuda` for a checkpoint; exported files run on the CPU.
         precision: `fp32` or `bf16` for a checkpoint (`fp16` on a GPU); an exported file has its own, and takes None.
         tta: average over the image and its three mirror images (checkpoints only).

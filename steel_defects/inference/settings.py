@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from steel_defects.core.settings import PathName, Role, Words
+from steel_defects.core.machine import available_cores
+from steel_defects.core.settings import Flag, NetSize, PathName, Positive, Role, Settings, Words
 
 Checkpoints = Annotated[
     PathName | tuple[PathName, ...], Words("a model file, or several checkpoints: [a.ckpt,b.ckpt]"), Role.PATH
@@ -18,3 +19,26 @@ def model_files(given: str | tuple[str, ...] | None) -> list[Path]:
     """The files that `Checkpoints` names; none where nothing is given."""
     names = () if given is None else (given,) if isinstance(given, str) else given
     return [Path(name).expanduser() for name in names]
+
+
+class EngineSettings(Settings):
+    """How a model file is opened.
+
+    Args:
+        precision: what a checkpoint computes in; an exported file has its own, and takes None.
+        threads: threads of the CPU; None takes all.
+        device: a GPU if there is one, or as named; exported files run on the CPU.
+        tta: average over the image and its three mirror images (checkpoints only).
+        size: (height, width) in pixels that the net works at, if not as trained (checkpoints only).
+    """
+
+    precision: EnginePrecision | None = None
+    threads: Positive | None = None
+    device: Device = "auto"
+    tta: Flag = False
+    size: NetSize | None = None
+
+    @property
+    def cores(self) -> int:
+        """Threads of the CPU to use."""
+        return self.threads or available_cores()

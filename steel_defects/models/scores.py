@@ -65,13 +65,11 @@ def per_image(confusions: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
         (NaN where undefined), `dice_<class>`, `true_<class>`, `predicted_<class>` and `hit_<class>` (pixels).
     """
     overlap, predicted, true = _pixels(confusions)
-    iou = _jaccard(overlap, predicted, true)
-    with np.errstate(invalid="ignore"):
-        dice = np.where(predicted + true > 0, 2 * overlap / (predicted + true), 1.0)
+    iou, dices = jaccard(overlap, predicted, true), dice(overlap, predicted, true)
     table = {"iou": _mean(iou, axis=1)}
     for c, name in enumerate(classes):
         table[f"iou_{name}"] = iou[:, c]
-        table[f"dice_{name}"] = dice[:, c]
+        table[f"dice_{name}"] = dices[:, c]
         table[f"true_{name}"] = true[:, c]
         table[f"predicted_{name}"] = predicted[:, c]
         table[f"hit_{name}"] = overlap[:, c]
@@ -97,14 +95,14 @@ def scores(confusions: np.ndarray, classes: Sequence[str], own: Mapping[str, Sco
     has_defect = true.any(axis=1)
     alarm = np.asarray(predicted.any(axis=1))
     iou_all = np.where(has_defect, rows["iou"].fillna(0.0), (~alarm).astype(float))
-    jaccard = _jaccard(overlap.sum(axis=0), predicted.sum(axis=0), true.sum(axis=0))
+    jaccards = jaccard(overlap.sum(axis=0), predicted.sum(axis=0), true.sum(axis=0))
 
     result = {
         "miou": _mean(rows["iou"].to_numpy()[has_defect]),
         "miou_all": _mean(iou_all),
-        "jaccard": _mean(jaccard),
+        "jaccard": _mean(jaccards),
     }
-    result |= {f"jaccard_{name}": jaccard[c] for c, name in enumerate(classes)}
+    result |= {f"jaccard_{name}": jaccards[c] for c, name in enumerate(classes)}
     result["dice"] = _mean(rows[[f"dice_{name}" for name in classes]].to_numpy())
     for c, name in enumerate(classes):
         result[f"detection_{name}"] = _mean((overlap[:, c] > 0)[true[:, c] > 0])
@@ -150,8 +148,14 @@ def _pixels(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return overlap[:, 1:], confusions.sum(axis=1)[:, 1:], confusions.sum(axis=2)[:, 1:]
 
 
-def _jaccard(overlap: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """|P and T| / |P or T| of numbers of pixels; NaN where both are empty."""
+def dice(overlap: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """2 |P and T| / (|P| + |T|) of numbers of pixels, int of shapes that go together; float, 1 where both are empty."""
+    total = predicted + true
+    return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
+
+
+def jaccard(overlap: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """|P and T| / |P or T| of numbers of pixels, int of one shape; float, NaN where both are empty."""
     union = predicted + true - overlap
     with np.errstate(invalid="ignore"):
         return np.where(union > 0, overlap / union, np.nan)

@@ -385,7 +385,7 @@ def made_up(k: int, rng: np.random.Generator) -> tuple[np.ndarray, list]:
 @pytest.mark.parametrize("separate", [False, True], ids=["one-reading", "through-pandas"])
 def test_from_findings_to_corrected_labels(settings, tmp_path, caplog, layout, separate):
     """All accepted but of one image, which is excluded; the corrected data set has the masks that numpy makes."""
-    choice = settings().data.plain() | {"root": str(tmp_path), "classes": list(CLASSES), "image_size": None}
+    choice = settings().data.changed({"root": str(tmp_path), "classes": CLASSES, "image_size": None})
     rng = np.random.default_rng(5)
     (tmp_path / "train_images").mkdir()
     masks, expected, findings, lines = {}, {}, [], []

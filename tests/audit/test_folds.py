@@ -22,6 +22,7 @@ from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.loading import open_engine
 from steel_defects.loggers.settings import LOGGERS
@@ -118,7 +119,7 @@ def settings_of(composed, tmp_path):
             cfg = compose("audit", [f"checkpoint={folder.best}", *overrides])
         audit = read(AuditSettings, OmegaConf.to_container(cfg, resolve=True))
         data = saved["data"] | {"csv": "other.csv", "split": saved["data"]["split"] | {"file": "split.csv"}}
-        return saved, fold_settings(audit, folder.best, data).plain()
+        return saved, fold_settings(audit, folder.best, read(DataSettings, data)).plain()
 
     return make
 
