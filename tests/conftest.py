@@ -23,7 +23,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from steel_defects import CONF_DIR
+from steel_defects.core.settings import read
 from steel_defects.data.synthetic import write_synthetic
+from steel_defects.train.settings import TrainSettings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -92,8 +94,8 @@ def tiny_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_root):
-    """Compose conf/train.yaml, shrunk by TINY, with further overrides; plain values."""
+def composed(tiny_root):
+    """Compose conf/train.yaml, shrunk by TINY, with further overrides; plain values, whatever is wrong with them."""
 
     def make(*overrides: str) -> dict:
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
@@ -101,6 +103,12 @@ def settings(tiny_root):
         return OmegaConf.to_container(cfg, resolve=True)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def settings(composed):
+    """The same, read."""
+    return lambda *overrides: read(TrainSettings, composed(*overrides))
 
 
 def shrunk(overrides: Sequence[str], root: Path | None) -> list[str]:

@@ -105,7 +105,7 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
         samples = [sample for part in parts for sample in part_samples(data, part, [checkpoint], card)]
     ways: dict[str, str] = {}
     if settings["spoil"]:
-        if data.only_defective:
+        if data.settings.only_defective:
             raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
         samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
         if not ways:
@@ -201,7 +201,7 @@ def _facts(
     folds = settings["folds"]
     by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
     return {
-        "Data": f"{data.name} in {data.root}, {data.csv}",
+        "Data": f"{data.name} in {data.root}, {data.settings.csv}",
         "Classes": ", ".join(data.classes),
         "Images": f"{judged:,}" + ("" if folds else " (the validation and test images of the checkpoint's run)"),
         "Judged by": by,

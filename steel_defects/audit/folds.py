@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.split import write_split
 from steel_defects.page.sheet import plural
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
 log = logging.getLogger(__name__)
@@ -104,7 +106,7 @@ def train_folds(
         OmegaConf.save(OmegaConf.create(own), run.config)
         effort = f"{plural(settings['recipe']['epochs'], 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
         log.info("Fold %d of %d: %s, to judge %d", fold + 1, folds, effort, len(held_out))
-        summary = train(own, run, quiet=True)
+        summary = train(read(TrainSettings, own), run, quiet=True)
         log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
         yield run.last
 

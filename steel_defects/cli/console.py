@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,7 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def stop(error: UserError) -> None:
+def stop(error: Exception) -> NoReturn:
     """Print a user's mistake, without a traceback, and end the command with exit code 2."""
     console = Console(stderr=True, soft_wrap=True)
     console.print("[bold red]Error[/]", end=" ")

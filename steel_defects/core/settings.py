@@ -42,6 +42,28 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
+    def changed(self: Model, changes: Mapping[str, Any]) -> Model:
+        """A copy with other values.
+
+        Args:
+            changes: values by dotted key, such as `data.split.file`.
+
+        Raises:
+            SettingFaults: where they do not go with the others.
+        """
+        values = self.plain()
+        for key, value in changes.items():
+            *groups, name = key.split(".")
+            place = values
+            for group in groups:
+                place = place.setdefault(group, {})
+            place[name] = value
+        return read(type(self), values)
+
+    def plain(self) -> dict[str, Any]:
+        """What was set, as it stands in YAML and JSON: nested dicts, lists, numbers and texts."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
 
 def _as_text(value: object) -> object:
     # Hydra reads 2026 as a number, and a name may look like one.

@@ -12,27 +12,18 @@ generator would otherwise repeat itself in every worker and epoch; it is seeded 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import albumentations as A
 import cv2
 import numpy as np
 
-from steel_defects.core.errors import UserError
 from steel_defects.data.images import resize
+from steel_defects.data.settings import AugmentSettings
 
 # Reflection keeps the corners of a turned strip steel, with labels that go with it; black corners would look like the
 # strip's edge.
 _BORDER = cv2.BORDER_REFLECT_101
-
-# Operations that are drawn one at a time with the weights W, and those that may be drawn beside.
-_DRAWN = ("crop", "horizontal_flip", "rotation", "vertical_flip")
-_BESIDE = ("horizontal_flip", "light", "rotation", "turn", "vertical_flip", "zoom")
-
-
-def _within(value: object, top: float) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= top and value < np.inf
 
 
 def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.ndarray:
@@ -53,41 +44,29 @@ def class_shares(class_sets: Sequence[tuple[int, ...]], num_classes: int) -> np.
     return counts / max(counts.sum(), 1)
 
 
-@dataclass
 class Augment:
     """Turns a raw sample into a training sample of the target size.
 
     Args:
         size: target (height, width) in pixels.
         shares: p_c of each class, float [C] (`class_shares`).
-        weights: W, the weight of each operation by name: `crop`, `vertical_flip`, `rotation`, `horizontal_flip`.
-        gate: `class_weighted` (the paper's), or one probability for every sample.
-        clean_prob: probability for a sample without defects; the paper defines none.
-        rotation_limit: largest angle in degrees, either way.
-        also: operations drawn for every sample beside the gate, each with its own probability: the above but
-            `crop`, and `turn` (by a multiple of 90 degrees; square targets only), `zoom` (a window of half the area
-            or more), `light` (brightness and contrast by up to a fifth).
-        seed: of all draws.
+        settings: what is drawn, and how often.
+        seed: fixes all draws.
     """
 
-    size: tuple[int, int]
-    shares: np.ndarray
-    weights: Mapping[str, float]
-    gate: str | float = "class_weighted"
-    clean_prob: float = 0.0
-    rotation_limit: float = 180.0
-    also: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self._check()
+    def __init__(self, size: tuple[int, int], shares: np.ndarray, settings: AugmentSettings, seed: int = 0) -> None:
+        self.size, self.shares, self.settings, self.seed = size, shares, settings, seed
+        weights = settings.weights.model_dump()
+        self._drawn = list(weights)
+        self._weights = np.array(list(weights.values()), float) / sum(weights.values())
+        self._also = settings.also.model_dump()
         height, width = self.size
         # Near the shape of the whole: a window of half a long strip's area cannot be nearly square.
         shapes = 0.75 * width / height, 1.33 * width / height
         operations = {
             "vertical_flip": A.VerticalFlip(p=1),
             "horizontal_flip": A.HorizontalFlip(p=1),
-            "rotation": A.Rotate(limit=self.rotation_limit, border_mode=_BORDER, p=1),
+            "rotation": A.Rotate(limit=settings.rotation_limit, border_mode=_BORDER, p=1),
             "turn": A.RandomRotate90(p=1),
             "zoom": A.RandomResizedCrop(size=(height, width), scale=(0.5, 1.0), ratio=shapes, p=1),
             "light": A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1),
@@ -96,47 +75,19 @@ class Augment:
         self._operations = {name: A.Compose([operation]) for name, operation in operations.items()}
         self._crops: dict[tuple[int, int], A.Compose] = {}
 
-    def _check(self) -> None:
-        faults = []
-        for key, names in (("weights", _DRAWN), ("also", _BESIDE)):
-            given = getattr(self, key)
-            if not isinstance(given, Mapping):
-                raise UserError(f"recipe.augment.{key}={given}: operations with a number each, {{vertical_flip: 0.5}}")
-            faults += [f"{key}.{name}: not one of {', '.join(names)}" for name in given if name not in names]
-        weights = self.weights.items()
-        faults += [f"weights.{name}={w}: no number of 0 or more" for name, w in weights if not _within(w, np.inf)]
-        if not _within(self.rotation_limit, 180):
-            faults.append(f"rotation_limit={self.rotation_limit}: it takes degrees, 0 to 180")
-        probabilities = {"clean_prob": self.clean_prob, **{f"also.{name}": p for name, p in self.also.items()}}
-        if self.gate != "class_weighted":
-            probabilities["gate"] = self.gate
-        faults += [
-            f"{name}={p}: a probability lies in 0..1" + (" (or class_weighted)" if name == "gate" else "")
-            for name, p in probabilities.items()
-            if not _within(p, 1)
-        ]
-        if self.also.get("turn") and self.size[0] != self.size[1]:
-            faults.append(f"also.turn: only square targets can be turned by 90 degrees; data.size is {self.size}")
-        if not faults and sum(self.weights.values()) <= 0:
-            faults.append("weights: at least one must be above 0 (gate=0 and clean_prob=0 switch the draw off)")
-        if faults:
-            raise UserError("recipe.augment:\n" + "\n".join(f"  {fault}" for fault in faults))
-
     def probability(self, classes: Sequence[int]) -> float:
         """How likely a sample with these classes (1-based) is augmented."""
         if not classes:
-            return self.clean_prob
-        if self.gate == "class_weighted":
+            return self.settings.clean_prob
+        if self.settings.gate == "class_weighted":
             return float(max(1 - self.shares[c - 1] for c in classes))
-        return float(self.gate)
+        return self.settings.gate
 
     def draw(self, classes: Sequence[int], rng: np.random.Generator) -> str | None:
         """The operation for one sample, or None."""
         if rng.random() >= self.probability(classes):
             return None
-        names = list(self.weights)
-        weights = np.array([self.weights[name] for name in names], float)
-        return names[rng.choice(len(names), p=weights / weights.sum())]
+        return self._drawn[rng.choice(len(self._drawn), p=self._weights)]
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, classes: Sequence[int], image_id: str, epoch: int
@@ -160,7 +111,7 @@ class Augment:
         image, mask = resize(image, mask, self.size)
         if operation is not None and operation != "crop":
             image, mask = self._apply(operation, image, mask, rng)
-        for name, p in self.also.items():
+        for name, p in self._also.items():
             if rng.random() < p:
                 image, mask = self._apply(name, image, mask, rng)
         return image, mask

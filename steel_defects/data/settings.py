@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import annotated_types as limits
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.settings import (
@@ -78,14 +78,14 @@ class DataSettings(Settings):
     csv: PathName
     image_dir: PathName
     classes: ClassNames
-    image_size: Annotated[Pixels | None, Words("[height, width] in pixels, or null for any")]
+    image_size: Annotated[Pixels | None, Words("[height, width] in pixels, or null for any")] = None
     size: NetSize
-    only_defective: Flag
-    on_bad: Literal["stop", "skip"]
-    exclude: PathName | None
-    num_workers: Annotated[Count | None, Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED]
-    synthetic: SyntheticSettings | None
-    split: SplitSettings
+    only_defective: Flag = False
+    on_bad: Literal["stop", "skip"] = "stop"
+    exclude: PathName | None = None
+    num_workers: Annotated[Count | None, Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED] = None
+    synthetic: SyntheticSettings | None = None
+    split: SplitSettings = SplitSettings()
 
 
 class SplitChanges(Settings):
@@ -122,32 +122,33 @@ class DrawnOperations(Settings):
     rotation: Weight = 0
     horizontal_flip: Weight = 0
 
+    @model_validator(mode="after")
+    def _something_is_drawn(self) -> DrawnOperations:
+        if not any(self.model_dump().values()):
+            raise Wrong("recipe.augment.weights: one must be above 0 (gate=0 and clean_prob=0 switch the draw off)")
+        return self
+
 
 class FurtherOperations(Settings):
-    """Operations beside the drawn one, each with its own probability."""
+    """Operations for every sample beside the drawn one, each with its own probability, in this order."""
 
     horizontal_flip: Share = 0
     vertical_flip: Share = 0
-    zoom: Share = 0
-    light: Share = 0
+    zoom: Share = 0  # a window of half the area or more
+    light: Share = 0  # brightness and contrast by up to a fifth
     rotation: Share = 0
-    turn: Share = 0
+    turn: Share = 0  # by a multiple of 90 degrees; square targets only
 
 
 class AugmentSettings(Settings):
-    """Class-weighted augmentation, see `data.augment.Augment`."""
+    """Class-weighted augmentation, see `data.augment`."""
 
+    # How likely a sample with defects is augmented: as the paper has it, or one probability for all.
     gate: Annotated[Share | Literal["class_weighted"], Words("class_weighted, or a probability from 0 to 1")]
-    clean_prob: Share
+    clean_prob: Share  # how likely one without is; the paper defines none
     weights: DrawnOperations
-    rotation_limit: Annotated[Number, limits.Ge(0), limits.Le(180)]
+    rotation_limit: Annotated[Number, limits.Ge(0), limits.Le(180)]  # degrees, either way
     also: FurtherOperations
-
-
-def check_size(size: Sequence[int]) -> None:
-    """Refuse an invalid size of the net's input, `data.size`."""
-    if not is_pair(size) or any(side % 16 for side in size):
-        raise UserError(f"data.size={size}: [height, width] in pixels, multiples of 16 (the net's output stride)")
 
 
 def is_pair(size: object) -> bool:

@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, find_run
+from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.split import PARTS
 from steel_defects.inference.card import ModelCard
 
@@ -103,7 +105,7 @@ def load_run_data(
     settings, run = data_settings(models, card, chosen, changes), find_run(models[0])
     split = dict(settings.get("split") or {})
     file = str(split.get("file") or (run.split if run else "")) or None
-    data = StripDataModule(**settings | {"split": split | {"file": file if divided else None}})
+    data = StripDataModule(read(DataSettings, settings | {"split": split | {"file": file if divided else None}}))
     data.prepare_data()
     try:
         data.setup("predict")

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.data.catalog import Sample
 from steel_defects.data.labels import label_mask
-from steel_defects.loggers.settings import TAG_LENGTH
+from steel_defects.loggers.settings import TAG_LENGTH, LoggerSettings
 from steel_defects.loggers.steady import Steady
 
 
@@ -35,7 +35,7 @@ class Start:
     """
 
     run: RunFolder
-    options: Mapping
+    options: LoggerSettings
     system: str
     sweep: str | None
     tags: Sequence[str]

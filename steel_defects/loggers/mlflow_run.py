@@ -71,18 +71,18 @@ class MLflowRun(RunLogger):
             logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every table that it makes
         self._environment = os.environ.get("MLFLOW_TRACKING_URI")  # which MLflow changes for the whole process
         options = start.options
-        uri = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or start.known_id("mlflow_uri")
+        uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or start.known_id("mlflow_uri")
         local = not uri
         uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
         known = start.known_id("mlflow") if uri == start.known_id("mlflow_uri") else None  # elsewhere it is a new run
         self.fresh = known is None
-        self._log_model = options["log_model"]
-        labels = dict.fromkeys(start.tags, "") | dict.fromkeys(options["tags"], "")
+        self._log_model = options.log_model
+        labels = dict.fromkeys(start.tags, "") | dict.fromkeys(options.tags, "")
         # A data base that is not there yet is made by the first of several jobs alone.
         with _told(uri), FileLock(Path.cwd() / ".mlflow.lock") if local else contextlib.nullcontext():
             self.lightning = PlainNames(
                 start.classes,
-                experiment_name=options["project"],
+                experiment_name=options.project,
                 run_name=start.system,
                 tracking_uri=uri,
                 # Beside the data base, which would else name a folder relative to where each run was started.

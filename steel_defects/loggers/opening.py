@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.packages import package
 from steel_defects.loggers.base import Results, RunLogger, Start
 from steel_defects.loggers.mlflow_run import MLflowRun
+from steel_defects.loggers.settings import LoggerSettings
 from steel_defects.loggers.tensorboard_run import TensorBoardRun
 from steel_defects.loggers.wandb_run import WandbRun
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 _LOGGERS: dict[str, type[RunLogger]] = {"wandb": WandbRun, "tensorboard": TensorBoardRun, "mlflow": MLflowRun}
 
 
-def check_loggers(options: Mapping) -> None:
+def check_loggers(options: LoggerSettings) -> None:
     """Refuse loggers whose packages are missing, before anything is trained for them.
 
     Raises:
@@ -30,7 +31,7 @@ def check_loggers(options: Mapping) -> None:
     wrong = []
     for name, needed in (("tensorboard", ["tensorboard"]), ("mlflow", ["mlflow", "sqlalchemy", "alembic"])):
         try:
-            for module in needed if options[name] else ():
+            for module in needed if getattr(options, name) else ():
                 package(module, name)
         except UserError as error:
             wrong.append(f"logger={name}: {error}")
@@ -51,7 +52,7 @@ def open_loggers(start: Start) -> Iterator[list[RunLogger]]:
     failed = True
     try:
         for name, kind in _LOGGERS.items():
-            if start.options[name]:
+            if getattr(start.options, name):
                 opened.append(kind(start))
                 if start.goes_on and opened[-1].fresh:
                     _retell(opened[-1].steady, start)

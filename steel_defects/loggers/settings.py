@@ -9,6 +9,7 @@ from pydantic import model_validator
 from steel_defects.core.settings import Count, Flag, Positive, Settings, Text, Words, Wrong
 
 LOGGERS = ("wandb", "tensorboard", "mlflow")
+KEEP_FILES = ("wandb", "mlflow")  # those that can take a checkpoint
 TAG_LENGTH = 64  # characters that W&B takes
 
 
@@ -38,7 +39,7 @@ class LoggerSettings(Settings):
                 wrong.append(
                     f"logger.{name}=true: write logger={name}, which brings its settings, or logger=[...] for several"
                 )
-        if self.log_model and not (self.wandb or self.mlflow):
+        if self.log_model and not any(getattr(self, name) for name in KEEP_FILES):
             wrong.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
         if self.wandb:
             wrong += [

@@ -39,7 +39,7 @@ class WandbRun(RunLogger):
 
         wandb.setup()  # reads WANDB_SILENT; before that, the library warns of what Lightning gives it
         self._start, options = start, start.options
-        mode = _mode(options["mode"])
+        mode = _mode(options.mode or "auto")
         if mode == "offline" and not self._data_dir:
             # Tables and checkpoints wait there for `wandb sync`: with the run, not in the home directory.
             os.environ["WANDB_DATA_DIR"] = str(start.run.path / "wandb")
@@ -47,12 +47,12 @@ class WandbRun(RunLogger):
         run_id = start.known_id("wandb") or secrets.token_hex(4)
         self.lightning = pl.loggers.WandbLogger(
             id=run_id,
-            project=options["project"],
-            entity=options["entity"],
+            project=options.project,
+            entity=options.entity,
             name=start.system,
             group=start.sweep,
             job_type="train",
-            tags=list(dict.fromkeys([*options["tags"], *start.tags])),
+            tags=list(dict.fromkeys([*options.tags, *start.tags])),
             save_dir=str(start.run.path),
             config=dict(start.config),
             mode=mode,
@@ -74,7 +74,7 @@ class WandbRun(RunLogger):
         """What draws masks on validation images while the net trains."""
         assert self.lightning is not None, "begin sets it"
         options = self._start.options
-        shown = options["num_images"], options["every_n_epochs"]
+        shown = options.num_images, options.every_n_epochs
         return [MaskLogger(self.lightning, self.steady, self._start.classes, *shown)]
 
     def publish(self, results: Results) -> None:
@@ -82,10 +82,10 @@ class WandbRun(RunLogger):
         assert self.lightning is not None, "begin sets it"
         run, options = self.lightning.experiment, self._start.options
         page = wandb_page.charts(results) | wandb_page.figures(results)
-        if options["table_images"]:
-            page[keys.IMAGES] = wandb_page.image_table(results, options["table_images"])
+        if options.table_images:
+            page[keys.IMAGES] = wandb_page.image_table(results, options.table_images)
         run.log(page)
-        if options["log_model"]:
+        if options.log_model:
             artifact, aliases = wandb_page.model_artifact(results, run.id)
             run.log_artifact(artifact, aliases=aliases)
 

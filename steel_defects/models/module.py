@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import read
 from steel_defects.data.labels import mask_codes
 from steel_defects.models.losses import Loss, get_loss
 from steel_defects.models.metrics import ImageConfusions, TotalJaccard
 from steel_defects.models.nets import build_net, scale_logits
 from steel_defects.models.scores import scores
+from steel_defects.models.settings import RecipeSettings
 
 
 def check_checkpoint(path: Path) -> None:
@@ -56,8 +59,8 @@ class SegmentationModule(pl.LightningModule):
         net: arguments of `build_net`, without `num_classes`.
         classes: names of the defect classes.
         size: (height, width) in pixels that the net is trained at.
-        recipe: `loss`, `optimizer`, `lr`, `weight_decay`, `schedule` and what these need.
-        seed: of what the net draws itself (dropout).
+        recipe: the values of `RecipeSettings`.
+        seed: fixes what the net draws itself (dropout).
     """
 
     def __init__(
@@ -66,7 +69,6 @@ class SegmentationModule(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)  # loggers get the run's settings
         self.classes = list(classes)
-        self.recipe = dict(recipe)
         self.seed = seed
         self.net = build_net(**net, num_classes=len(self.classes))
         self.val_confusions = ImageConfusions(len(self.classes))
@@ -75,9 +77,14 @@ class SegmentationModule(pl.LightningModule):
         self.jaccard = TotalJaccard(len(self.classes))
 
     @functools.cached_property
+    def recipe(self) -> RecipeSettings:
+        """How it is trained; read at the first need, for a net at work may come from a version that knew less."""
+        return read(RecipeSettings, self.hparams["recipe"])
+
+    @functools.cached_property
     def loss(self) -> Loss:
         """Looked up at the first need: a net at work has none, and may be where a loss of the user's own is not."""
-        return get_loss(self.recipe["loss"])
+        return get_loss(self.recipe.loss)
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
@@ -95,6 +102,7 @@ class SegmentationModule(pl.LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
         loss = self.loss(self(batch["image"]).float(), batch["mask"])
         if not torch.isfinite(loss):
+            assert self.trainer.train_dataloader is not None, "it is being trained"
             samples = self.trainer.train_dataloader.dataset.samples
             names = ", ".join(samples[i].image_id for i in batch["index"].tolist())
             raise LossNotFinite(
@@ -147,27 +155,25 @@ class SegmentationModule(pl.LightningModule):
             f"jaccard_{name}": value for name, value in zip(self.classes, self.jaccard.compute().tolist(), strict=True)
         }
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         recipe, parameters = self.recipe, self.net.parameters()
-        lr, decay = recipe["lr"], recipe["weight_decay"]
-        if recipe["optimizer"] == "sgd":
-            optimizer = torch.optim.SGD(parameters, lr=lr, momentum=recipe["momentum"], weight_decay=decay)
-        elif recipe["optimizer"] == "adamw":
-            optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        lr, decay = recipe.lr, recipe.weight_decay
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=decay)
         else:
-            raise UserError(f"recipe.optimizer is sgd or adamw; not {recipe['optimizer']!r}")
+            optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
 
         steps = int(self.trainer.estimated_stepping_batches)
-        if recipe["schedule"] == "polynomial":
-            schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=steps, power=recipe["power"])
-        elif recipe["schedule"] == "one_cycle":
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if recipe.schedule == "polynomial":
+            schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=steps, power=recipe.power)
+        elif recipe.schedule == "one_cycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=lr, total_steps=max(steps, 2), pct_start=_warmup(recipe["warmup"], max(steps, 2))
+                optimizer, max_lr=lr, total_steps=max(steps, 2), pct_start=_warmup(recipe.warmup, max(steps, 2))
             )
-        elif recipe["schedule"] == "constant":
-            schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
         else:
-            raise UserError(f"recipe.schedule is polynomial, one_cycle or constant; not {recipe['schedule']!r}")
+            schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import annotated_types as limits
 
@@ -30,6 +30,11 @@ class EncoderSettings(Settings):
     weights: Annotated[PathName, Words("imagenet, or a file")] | None
     mean: Channels
     std: Annotated[tuple[Spread, Spread, Spread], Words("three numbers, one a channel, each above 0")]
+
+
+def net_arguments(model: ModelSettings, encoder: EncoderSettings) -> dict[str, Any]:
+    """What `models.nets.build_net` takes beside the number of classes, as plain values: they travel in checkpoints."""
+    return model.plain() | {"encoder_name": encoder.name, "mean": list(encoder.mean), "std": list(encoder.std)}
 
 
 class RecipeSettings(Settings):

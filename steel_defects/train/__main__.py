@@ -33,7 +33,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import start
@@ -41,8 +40,9 @@ from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.train.locks import Taken, one_gpu, sole
-from steel_defects.train.settings import check_torchrun, job_dir, read_settings, run_dir
+from steel_defects.train.settings import TrainSettings, check_torchrun, job_dir, read_settings, run_dir
 from steel_defects.train.sweep import earlier, finished
+from steel_defects.train.trainer import is_first_process
 from steel_defects.train.training import train
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,13 @@ def main(cfg: DictConfig) -> float | None:
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
     sweep = Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None
-    settings: dict = {}
+    settings: TrainSettings | None = None
     try:
         settings = read_settings(cfg, job.overrides.task, bool(sweep))
         check_torchrun(job.overrides.hydra)
         run = RunFolder(Path(str(cfg.resume)).absolute()) if cfg.resume else folder
         # Of the processes that share a run, the first has it for all of them.
-        with sole(run.path) if rank_zero_only.rank == 0 else contextlib.nullcontext():
+        with sole(run.path) if is_first_process() else contextlib.nullcontext():
             if sweep:
                 if summary := earlier(run, job_dir(_root_=cfg)):
                     log.info("Job %d is finished, and not repeated: %s", job.job.num, run.path)
@@ -71,11 +71,11 @@ def main(cfg: DictConfig) -> float | None:
                 run.summary.unlink(missing_ok=True)  # of a start that failed
                 if run.last.is_file():
                     # It goes on with the split it began with; another would test on images it was trained on.
-                    settings["data"]["split"]["file"] = str(run.split)
+                    settings = settings.changed({"data.split.file": str(run.split)})
             if cfg.resume and finished(run):
                 log.info("All epochs of %s are trained already: it is tested again", run.path)
-            with own_gpu(settings["trainer"], sweep):
-                return train(settings, run, sweep and sweep.name)["test"]["miou"]
+            with own_gpu(settings, sweep) as settings:
+                return train(settings, run, sweep.name if sweep else None)["test"]["miou"]
     except Exception as error:
         expected = isinstance(error, UserError)
         if isinstance(error, DataFaults):
@@ -84,7 +84,7 @@ def main(cfg: DictConfig) -> float | None:
             folder.write_summary(
                 {
                     "status": "failed",
-                    "system": settings.get("system"),
+                    "system": settings and settings.system,
                     "error": str(error) if expected else f"{type(error).__name__}: {error}",
                     "traceback": None if expected else traceback.format_exc(),
                 }
@@ -101,20 +101,22 @@ def main(cfg: DictConfig) -> float | None:
 
 
 @contextlib.contextmanager
-def own_gpu(settings: dict, sweep: Path | None) -> Iterator[None]:
+def own_gpu(settings: TrainSettings, sweep: Path | None) -> Iterator[TrainSettings]:
     """A job of a sweep that is to have a GPU has one of its own, where several jobs run at once.
 
     Args:
-        settings: as conf/trainer/*.yaml; `devices` becomes the GPU's number.
+        settings: the job's.
         sweep: folder of the sweep; None outside of one.
+
+    Yields:
+        The settings, `trainer.devices` being the GPU's number.
     """
     count = torch.cuda.device_count()
-    if sweep is None or not count or settings["accelerator"] == "cpu":
-        yield
+    if sweep is None or not count or settings.trainer.accelerator == "cpu":
+        yield settings
         return
     with one_gpu(sweep, count) as number:
-        settings["devices"] = [number]
-        yield
+        yield settings.changed({"trainer.devices": [number]})
 
 
 if __name__ == "__main__":

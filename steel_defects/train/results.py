@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from steel_defects.models.module import SegmentationModule
 from steel_defects.models.nets import scale_logits
 from steel_defects.models.scores import Confusions
 from steel_defects.page.figures import draw_curves, draw_examples
+from steel_defects.train.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def write_predictions(run: RunFolder, data: StripDataModule, module: Segmentatio
     pd.DataFrame(rows, columns=columns).to_csv(run.predictions, index=False)
 
 
-def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
+def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict[str, Any]:
     """Images/s of the net alone at batch 1, at its own size and at that of the images (paper, table 1).
 
     Sides are rounded up to a multiple of 16, the output stride; None where the net could not be run.
@@ -87,13 +88,13 @@ def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl
 
 
 def summarise(
-    settings: Mapping,
+    settings: TrainSettings,
     run: RunFolder,
     data: StripDataModule,
     module: SegmentationModule,
     trainer: pl.Trainer,
     peak_bytes: int,
-) -> dict:
+) -> dict[str, Any]:
     """Gather what `summary.json` holds."""
     assert data.catalog is not None, "a run that came to its end has read its data"
     history = run.read_history()
@@ -103,12 +104,12 @@ def summarise(
     device = trainer.strategy.root_device
     return {
         "status": "finished",
-        "system": settings["system"],
-        "architecture": settings["model"]["architecture"],
-        "encoder": settings["encoder"]["name"],
-        "weights": settings["encoder"]["weights"],
-        "recipe": settings["recipe"]["name"],
-        "seed": settings["seed"],
+        "system": settings.system,
+        "architecture": settings.model.architecture,
+        "encoder": settings.encoder.name,
+        "weights": settings.encoder.weights,
+        "recipe": settings.recipe.name,
+        "seed": settings.seed,
         "data": {
             "name": data.name,
             "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
@@ -131,16 +132,16 @@ def summarise(
         "gmacs": count_gmacs(module, data.size),
         "speed": {
             "train_it_per_s": float(steady.median()),
-            "batch_size": settings["recipe"]["batch_size"],
+            "batch_size": settings.recipe.batch_size,
             "train_seconds": float(history["train_seconds"].sum()),
-            **(measure_speed(data, module, trainer) if settings["speed"] and trainer.is_global_zero else {}),
+            **(measure_speed(data, module, trainer) if settings.speed and trainer.is_global_zero else {}),
         },
         "peak_memory": {"bytes": peak_bytes, "of": "GPU" if device.type == "cuda" else "process"},
         **machine(trainer),
     }
 
 
-def machine(trainer: pl.Trainer) -> dict:
+def machine(trainer: pl.Trainer) -> dict[str, Any]:
     """What a run is made on."""
     return {
         "device": device_name(trainer.strategy.root_device),
@@ -151,8 +152,8 @@ def machine(trainer: pl.Trainer) -> dict:
     }
 
 
-def found(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict:
-    """What a run finds before it begins, for those who look at its settings."""
+def before(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict[str, Any]:
+    """What is known of a run before it begins, for those who look at its settings."""
     return {
         "images": {part: len(data.samples(part)) for part in ("train", "val", "test")},
         "parameters": sum(p.numel() for p in module.net.parameters()),

@@ -1,4 +1,4 @@
-"""From Hydra's configuration to plain values, checked; on resume the run's own, whatever conf/ says by now."""
+"""Settings of a training, from Hydra's configuration; on resume the run's own, whatever conf/ says by now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import annotated_types as limits
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain
@@ -29,11 +29,13 @@ from steel_defects.core.settings import (
     Text,
     Whole,
     Words,
+    Wrong,
     has_role,
     keys_with,
+    read,
 )
 from steel_defects.data.settings import DataSettings
-from steel_defects.loggers.settings import LOGGERS, LoggerSettings
+from steel_defects.loggers.settings import KEEP_FILES, LOGGERS, LoggerSettings
 from steel_defects.models.settings import EncoderSettings, ModelSettings, RecipeSettings
 
 ASIDE = Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED
@@ -90,21 +92,38 @@ class TrainSettings(Settings):
     logger: Annotated[LoggerSettings, ASIDE]
     sweep: Annotated[SweepSettings | None, Role.ASIDE | Role.UNTAGGED] = None
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> TrainSettings:
+        height, width = self.data.size
+        if self.recipe.augment.also.turn and height != width:
+            turn = f"recipe.augment.also.turn={self.recipe.augment.also.turn:g}"
+            raise Wrong(f"{turn}: only square targets can be turned by 90 degrees; data.size is [{height},{width}]")
+        return self
 
-def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> dict:
-    """The composed configuration as plain values, checked for what cannot go together."""
+
+def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> TrainSettings:
+    """The settings of a job, from what Hydra composed.
+
+    Args:
+        cfg: the composed configuration.
+        overrides: this job's, as typed.
+        sweep: whether the job is one of a --multirun.
+
+    Raises:
+        UserError: for what is wrong with them, or cannot go together.
+    """
     if cfg.resume == "":
         raise UserError("resume= names no run folder")
     if cfg.resume:
         if sweep:
             raise UserError("resume goes on with one run; start it without --multirun")
         return resumed_settings(cfg, overrides)
-    settings = plain(cfg)
-    trainer = settings["trainer"]
-    if sweep and (trainer["strategy"] != "auto" or str(trainer["devices"]) != "1" or trainer.get("num_nodes", 1) != 1):
+    settings = read(TrainSettings, plain(cfg))
+    trainer = settings.trainer
+    if sweep and (trainer.strategy != "auto" or str(trainer.devices) != "1" or trainer.num_nodes != 1):
         # A process that Lightning starts would repeat --multirun with all its jobs.
         raise UserError(
-            f"trainer.strategy={trainer['strategy']} with trainer.devices={trainer['devices']} starts processes of its "
+            f"trainer.strategy={trainer.strategy} with trainer.devices={trainer.devices} starts processes of its "
             "own, which cannot be a job of a --multirun. Give each job one device (trainer=auto); "
             "hydra/launcher=joblib runs several jobs at once, each on a GPU of its own. Or start the jobs one by one."
         )
@@ -135,8 +154,8 @@ def job_dir(*, _root_: DictConfig) -> str:
     A job that is started again has its old folder, wherever in the sweep it comes now; one with other settings never
     has, so that nothing is written over.
     """
-    settings = OmegaConf.to_container(OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"]))
-    settings.pop("sweep", None)
+    named = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in ("hydra", "sweep")])
+    settings = OmegaConf.to_container(named)
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
     try:
         system = str(_root_.system)
@@ -149,11 +168,13 @@ def job_dir(*, _root_: DictConfig) -> str:
 def _all_loggers() -> DictConfig:
     """What the loggers' settings are where nothing is said: none is used, and each has its own."""
     conf = Path(CONF_DIR)
-    own = [OmegaConf.load(conf / "logger" / f"{name}.yaml") for name in LOGGERS]
-    return OmegaConf.merge(*own, OmegaConf.load(conf / "train.yaml").logger)
+    chosen = [OmegaConf.load(conf / "logger" / f"{name}.yaml") for name in LOGGERS]
+    merged = OmegaConf.merge(*chosen, OmegaConf.load(conf / "train.yaml").logger)
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
-def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
+def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> TrainSettings:
     """The settings of a run that goes on.
 
     Args:
@@ -176,9 +197,10 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
         )
     saved = OmegaConf.load(run.config)
     if kind := saved.logger.pop("kind", None):  # of runs of earlier versions, as other settings are missing in them
-        saved.logger[kind] = True
+        saved.logger.update({name: name == kind for name in LOGGERS})
     later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": _all_loggers()}
     saved = OmegaConf.merge(later, saved)
+    assert isinstance(saved, DictConfig)
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     foreign = [key for key in keys if not has_role(TrainSettings, key, Role.RESUMABLE)]
     if foreign:
@@ -189,7 +211,8 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> dict:
     for key in keys:
         if key == "logger":  # which ones; their settings stay the run's own, unless they are given one by one
             saved.logger.update({name: cfg.logger[name] for name in LOGGERS})
+            saved.logger.log_model &= any(cfg.logger[name] for name in KEEP_FILES)
         else:
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.data.split.file = str(run.split)
-    return OmegaConf.to_container(saved, resolve=True, throw_on_missing=True)
+    return read(TrainSettings, plain(saved))

@@ -5,32 +5,33 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 import pytorch_lightning as pl
 from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.train.history import HistoryWriter
+from steel_defects.train.settings import TrainerSettings
 
 
-def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
+def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.Trainer:
     """Build the Trainer.
 
     Args:
-        settings: as conf/trainer/*.yaml.
-        epochs: to train.
-        run: where checkpoints and history go.
+        settings: those of conf/trainer.
+        epochs: how many are trained.
+        run: the folder that checkpoints and history go to.
 
     Raises:
         UserError: where the machine lacks the device, or the precision does not go with it.
     """
-    accelerator = choose_accelerator(settings["accelerator"])
+    accelerator = choose_accelerator(settings.accelerator)
     callbacks: list[Callback] = [
         Interrupts(),
         HistoryWriter(run.history),
@@ -43,22 +44,22 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
             dirpath=run.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         ),
     ]
-    if settings["early_stopping"]:
+    if settings.early_stopping:
         # Without a defect in the validation split the score is NaN: no better, but no reason to stop at once.
-        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings["early_stopping"], check_finite=False))
-    progress = settings["progress"] and sys.stderr.isatty()  # in a log file, a line an epoch says enough
+        callbacks.append(EarlyStopping("val/miou", mode="max", patience=settings.early_stopping, check_finite=False))
+    progress = settings.progress and sys.stderr.isatty()  # in a log file, a line an epoch says enough
     if progress:
         callbacks.append(Bars(leave=False))
     try:
         return pl.Trainer(
             accelerator=accelerator,
-            devices=settings["devices"],
-            num_nodes=settings["num_nodes"],
-            strategy=settings["strategy"],
-            precision=_precision(settings["precision"], accelerator),
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            precision=_precision(settings.precision, accelerator),  # type: ignore[arg-type] # Lightning refuses others
             max_epochs=epochs,
-            gradient_clip_val=settings["gradient_clip_val"],
-            accumulate_grad_batches=settings["accumulate_grad_batches"],
+            gradient_clip_val=settings.gradient_clip_val,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
             callbacks=callbacks,
             enable_progress_bar=progress,
             enable_model_summary=False,
@@ -71,13 +72,11 @@ def build_trainer(settings: Mapping, epochs: int, run: RunFolder) -> pl.Trainer:
 
 
 def choose_accelerator(asked: str) -> str:
-    """`gpu` or `cpu`.
+    """`gpu` or `cpu`, for `auto` what there is.
 
     Raises:
-        UserError: where it is not one of the two, or not available.
+        UserError: where there is no GPU though one is asked for.
     """
-    if asked not in ("auto", "gpu", "cpu"):
-        raise UserError(f"trainer.accelerator is auto, gpu or cpu; not {asked!r}")
     there = CUDAAccelerator.is_available()
     if asked == "gpu" and not there:
         raise UserError(
@@ -89,10 +88,15 @@ def choose_accelerator(asked: str) -> str:
 def _precision(precision: str, accelerator: str) -> str:
     if precision == "auto":
         return "16-mixed" if accelerator == "gpu" else "32-true"
-    if str(precision) in ("16", "16-mixed", "16-true") and accelerator == "cpu":
+    if precision in ("16", "16-mixed", "16-true") and accelerator == "cpu":
         # Lightning would turn it into bf16 by itself.
         raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
-    return str(precision)
+    return precision
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that train a net together, or the only one."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined] # Lightning sets it on the function
 
 
 class Bars(TQDMProgressBar):
@@ -108,7 +112,7 @@ class MovableCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict) -> None:
         def here(path: str) -> str:
-            return str(Path(self.dirpath) / Path(path).name) if path else path
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
         state = dict(state_dict, dirpath=self.dirpath)
         state["best_k_models"] = {here(path): score for path, score in state["best_k_models"].items()}

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shlex
 import time
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,34 +17,35 @@ from steel_defects.cli.console import print_scores, quiet_libraries
 from steel_defects.core.errors import UserError
 from steel_defects.core.machine import device_name
 from steel_defects.core.runs import RunFolder, write_faults
-from steel_defects.core.settings import Role, keys_with, read
+from steel_defects.core.settings import Role, keys_with
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
+from steel_defects.models.settings import net_arguments
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.page.sheet import plural
 from steel_defects.train.results import (
+    before,
     draw_figures,
-    found,
     predicted_codes,
     summarise,
     write_per_image,
     write_predictions,
 )
 from steel_defects.train.settings import TrainSettings
-from steel_defects.train.trainer import build_trainer, choose_accelerator
+from steel_defects.train.trainer import build_trainer, choose_accelerator, is_first_process
 from steel_defects.train.usage import PeakMemory
 
 log = logging.getLogger(__name__)
 
 
-def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool = False) -> dict:
+def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, quiet: bool = False) -> dict[str, Any]:
     """Train and test one net.
 
     Args:
-        settings: conf/train.yaml, composed, as plain values.
+        settings: those of conf/train.yaml.
         run: where to write; a `last.ckpt` in it is gone on from.
         sweep: name of the sweep this run belongs to.
         quiet: neither announce the run nor print its scores.
@@ -55,17 +57,14 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         UserError: for what the user can mend.
     """
     quiet_libraries()
-    check_loggers(settings["logger"])
-    read(TrainSettings, settings)
-    choose_accelerator(settings["trainer"]["accelerator"])
-    get_loss(settings["recipe"]["loss"])  # before images are read for nothing
+    recipe, encoder = settings.recipe, settings.encoder
+    check_loggers(settings.logger)
+    choose_accelerator(settings.trainer.accelerator)
+    get_loss(recipe.loss)  # before images are read for nothing
     started = time.perf_counter()
-    pl.seed_everything(settings["seed"], verbose=False)
-    recipe = settings["recipe"]
+    pl.seed_everything(settings.seed, verbose=False)
 
-    data = StripDataModule(
-        **settings["data"], batch_size=recipe["batch_size"], augment=recipe["augment"], seed=settings["seed"]
-    )
+    data = StripDataModule(settings.data, recipe.batch_size, recipe.augment, settings.seed)
     data.prepare_data()
     data.setup()
     write_data_record(run, data)
@@ -73,33 +72,35 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     resume = run.last if run.last.is_file() else None
     if resume is not None:
         check_checkpoint(resume)
-    encoder = settings["encoder"]
-    net = settings["model"] | {"encoder_name": encoder["name"], "mean": encoder["mean"], "std": encoder["std"]}
-    module = SegmentationModule(net, data.classes, data.size, recipe, settings["seed"])
+    net = net_arguments(settings.model, encoder)
+    module = SegmentationModule(net, data.classes, data.size, recipe.plain(), settings.seed)
     if resume is None:
-        load_encoder_weights(module.net.encoder, encoder["name"], encoder["weights"])
+        load_encoder_weights(module.net.encoder, encoder.name, encoder.weights)
 
-    trainer = build_trainer(settings["trainer"], recipe["epochs"], run)
+    trainer = build_trainer(settings.trainer, recipe.epochs, run)
     if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
         # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
         module.net = convert_sync_batchnorm(module.net)
-    if settings["trainer"]["channels_last"]:
+    if settings.trainer.channels_last:
         module.net.to(memory_format=torch.channels_last)
     if not quiet:
         announce(settings, data, module, trainer, run)
     start = Start(
         run,
-        settings["logger"],
-        settings["system"],
+        settings.logger,
+        settings.system,
         sweep,
         tags(run.overrides(), keys_with(TrainSettings, Role.UNTAGGED)),
-        settings | found(data, module, trainer),
+        settings.plain() | before(data, module, trainer),
         data.classes,
         goes_on=resume is not None,
     )
-    with open_loggers(start) if rank_zero_only.rank == 0 else contextlib.nullcontext([]) as loggers:
+    with contextlib.ExitStack() as stack:
+        loggers = stack.enter_context(open_loggers(start)) if is_first_process() else []
         trainer.loggers = [logger.steady for logger in loggers]
-        trainer.callbacks.extend(callback for logger in loggers for callback in logger.callbacks())
+        trainer.callbacks.extend(  # type: ignore[attr-defined] # it has them
+            callback for logger in loggers for callback in logger.callbacks()
+        )
         try:
             with PeakMemory(trainer.strategy.root_device) as peak:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -119,7 +120,7 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
         summary = summarise(settings, run, data, module, trainer, peak.bytes)
         summary["seconds"] = time.perf_counter() - started
         if trainer.is_global_zero:
-            if settings["figures"]:
+            if settings.figures:
                 draw_figures(run, data, module, rows)
             run.write_summary(summary)  # before others are told: whatever fails there, the run is complete here
             samples = {sample.image_id: sample for sample in data.samples("test")}
@@ -129,11 +130,11 @@ def train(settings: dict, run: RunFolder, sweep: str | None = None, quiet: bool 
     return summary
 
 
-def out_of_memory(settings: dict) -> str:
+def out_of_memory(settings: TrainSettings) -> str:
     """What to do where the GPU's memory does not hold a batch."""
-    batch, steps = settings["recipe"]["batch_size"], settings["trainer"]["accumulate_grad_batches"]
+    batch, steps = settings.recipe.batch_size, settings.trainer.accumulate_grad_batches
     return (
-        f"The GPU's memory does not hold a batch of {batch} images at {settings['data']['size']}. Start anew with a "
+        f"The GPU's memory does not hold a batch of {batch} images at {list(settings.data.size)}. Start anew with a "
         f"smaller one that comes to as many images a step: recipe.batch_size={max(2, batch // 2)} "
         f"trainer.accumulate_grad_batches={steps * 2}; or with a smaller data.size, or trainer.precision=16-mixed."
     )
@@ -154,7 +155,7 @@ def write_data_record(run: RunFolder, data: StripDataModule) -> None:
 
 @rank_zero_only
 def announce(
-    settings: dict, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer, run: RunFolder
+    settings: TrainSettings, data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer, run: RunFolder
 ) -> None:
     """Say what is about to be trained, on what."""
     counts = "/".join(str(len(data.samples(part))) for part in ("train", "val", "test"))
@@ -162,9 +163,9 @@ def announce(
     height, width = data.size
     lines = {
         "data": f"{data.name}: {counts} images to train/validate/test on, at {height}x{width}",
-        "net": f"{settings['system']}: {settings['model']['architecture']} on {settings['encoder']['name']}, "
-        f"{parameters:.1f} M parameters, weights {settings['encoder']['weights'] or 'null (random)'}",
-        "recipe": f"{settings['recipe']['name']}: {plural(settings['recipe']['epochs'], 'epoch')} of "
+        "net": f"{settings.system}: {settings.model.architecture} on {settings.encoder.name}, "
+        f"{parameters:.1f} M parameters, weights {settings.encoder.weights or 'null (random)'}",
+        "recipe": f"{settings.recipe.name}: {plural(settings.recipe.epochs, 'epoch')} of "
         f"{len(data.samples('train')) // trainer.world_size // data.batch_size} batches of {data.batch_size}",
         "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
         f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, "

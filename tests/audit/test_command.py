@@ -32,10 +32,10 @@ SIZE = (64, 400)
 def run(tmp_path_factory, settings) -> RunFolder:
     """A run, as the train command leaves it."""
     run = RunFolder(tmp_path_factory.mktemp("audit") / "run")
-    values = settings("recipe=strong", "recipe.epochs=1", "recipe.batch_size=8") | {"figures": False}
+    values = settings("recipe=strong", "recipe.epochs=1", "recipe.batch_size=8", "figures=false")
     train(values, run, quiet=True)
     run.config.parent.mkdir()
-    OmegaConf.save(values, run.config)
+    OmegaConf.save(values.plain(), run.config)
     return run
 
 
@@ -123,7 +123,7 @@ def test_accepted_suggestions_become_labels_and_excluded_images_are_left_out(
     first = found.drop_duplicates("ImageId").copy()
     first["verdict"] = ["accept"] * (len(first) - 1) + ["exclude"]
     first.to_csv(tmp_path / "reviewed.csv", index=False)
-    data = settings()["data"] | {"csv": str(audited / "spoiled.csv")}
+    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
 
     corrected = correct(configure(f"reviewed={tmp_path / 'reviewed.csv'}"), tmp_path, data)
 
@@ -191,7 +191,7 @@ def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configu
 
 
 def test_a_review_without_verdicts_corrects_nothing(audited, configure, settings, tmp_path):
-    data = settings()["data"] | {"csv": str(audited / "spoiled.csv")}
+    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
     with pytest.raises(UserError, match="no row with the verdict accept or exclude"):
         correct(configure(f"reviewed={audited / 'audit.csv'}"), tmp_path, data)
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,10 @@ from steel_defects.audit import folds as module
 from steel_defects.audit.folds import assign_folds, train_folds
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.images import read_grey
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.loading import open_engine
 
@@ -230,9 +232,9 @@ def test_other_settings_images_or_folds_have_another_folder(stand_in, tmp_path):
 
 def test_nets_of_two_folds(settings, tmp_path, monkeypatch, caplog):
     write_synthetic(tmp_path / "data", num_images=24, seed=1, size=(64, 96))
-    own = settings("encoder=resnet18", "recipe.epochs=1", "figures=false")
+    own = settings("encoder=resnet18", "recipe.epochs=1", "figures=false").plain()
     own["data"] |= {"root": str(tmp_path / "data"), "synthetic": None, "image_size": None}
-    data = StripDataModule(**own["data"])
+    data = StripDataModule(read(DataSettings, own["data"]))
     data.setup("predict")
     samples = data.catalog.samples
     ids, class_sets = [sample.image_id for sample in samples], [sample.classes for sample in samples]

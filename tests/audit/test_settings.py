@@ -117,7 +117,7 @@ def make_run(settings, tmp_path):
 
     def make(*overrides: str) -> tuple[Path, dict]:
         run = tmp_path / "run"
-        saved = settings(*overrides)
+        saved = settings(*overrides).plain()
         (run / ".hydra").mkdir(parents=True)
         (run / "checkpoints").mkdir()
         OmegaConf.save(OmegaConf.create(saved), run / ".hydra" / "config.yaml")

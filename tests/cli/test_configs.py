@@ -8,8 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from steel_defects import CONF_DIR
-from steel_defects.data.augment import Augment
+from steel_defects.cli.arguments import plain
+from steel_defects.core.settings import read
 from steel_defects.models.losses import get_loss
+from steel_defects.train.settings import TrainSettings
 
 FILES = sorted(path.relative_to(CONF_DIR).with_suffix("").as_posix() for path in Path(CONF_DIR).glob("*/**/*.yaml"))
 CHOICES = [path for path in FILES if not path.startswith("hydra/")]  # these are Hydra's own
@@ -25,8 +27,7 @@ def test_every_choice_composes(choice):
     group, name = choice.split("/", 1)
     cfg = composed(f"{group}={name}", *(["encoder.name=resnet18"] if choice == "encoder/any" else []))
     assert cfg.system
-    get_loss(cfg.recipe.loss)
-    Augment(tuple(cfg.data.size), shares=[0.25] * 4, **cfg.recipe.augment)
+    get_loss(read(TrainSettings, plain(cfg)).recipe.loss)
 
 
 @pytest.mark.parametrize("system", ["baseline", "densenet201", "resnet101", "efficientnet-b1"])

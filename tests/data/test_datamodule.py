@@ -14,7 +14,9 @@ import pytorch_lightning as pl
 import torch
 
 from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.core.settings import read
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import AugmentSettings, DataSettings
 from steel_defects.data.synthetic import write_synthetic
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"
@@ -23,6 +25,7 @@ AUGMENT = {
     "gate": "class_weighted",
     "clean_prob": 0.5,
     "weights": {"crop": 1, "vertical_flip": 1, "rotation": 1},
+    "rotation_limit": 180,
     "also": {"zoom": 0.5, "light": 0.5},
 }
 
@@ -41,9 +44,12 @@ def own(strips, tmp_path) -> Path:
 
 
 def module(root: Path, **settings) -> StripDataModule:
-    return StripDataModule(
-        root, **{"classes": CLASSES, "size": (32, 64), "batch_size": 4, "augment": AUGMENT, "seed": 1} | settings
-    )
+    of_module = {"batch_size": 4, "augment": AUGMENT, "seed": 1} | settings
+    of_data = {"name": "strips", "root": root, "csv": "train.csv", "image_dir": "train_images", "classes": CLASSES}
+    of_data |= {"size": (32, 64), "num_workers": 0}
+    of_data |= {key: of_module.pop(key) for key in settings if key not in ("batch_size", "augment", "seed")}
+    augment = of_module.pop("augment")
+    return StripDataModule(read(DataSettings, of_data), augment=augment and read(AugmentSettings, augment), **of_module)
 
 
 def ready(root: Path, **settings) -> StripDataModule:
@@ -255,7 +261,7 @@ def test_a_set_too_small(tmp_path):
 
 
 def test_an_empty_part(strips):
-    with pytest.raises(UserError, match=r"leaves no image for test: 40 images by data.split.fractions=\[0.9, 0.1, 0\]"):
+    with pytest.raises(UserError, match=r"leaves no image for test: 40 images by data.split.fractions=\[0.9,0.1,0.0\]"):
         ready(strips, split={"fractions": [0.9, 0.1, 0]})
 
 
@@ -263,13 +269,13 @@ def test_an_empty_part(strips):
     "size", [(250, 256), (256, 100), (0, 16), (8, 8), (-16, 16), (256,), (256, 256, 1), (16.5, 16), 256]
 )
 def test_a_size_that_the_net_cannot_take(size):
-    with pytest.raises(UserError, match=r"data\.size=.*: \[height, width\] in pixels, multiples of 16"):
+    with pytest.raises(UserError, match=r"^size=.*: \[height, width\] in pixels, multiples of 16"):
         module(Path("none"), size=size)
 
 
 @pytest.mark.parametrize("classes", [[], ["a", "a"], ["a", ""], ["a", "b/c"], [1, 2], "ab"])
 def test_names_that_classes_cannot_have(classes):
-    with pytest.raises(UserError, match=r"data\.classes=.*: a list with one name for each class"):
+    with pytest.raises(UserError, match=r"^classes=.*: a list with one name for each class"):
         module(Path("none"), classes=classes)
 
 

@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from steel_defects.core.settings import read
 from steel_defects.data.augment import Augment
 from steel_defects.data.catalog import Sample
 from steel_defects.data.dataset import EpochSampler, StripDataset, collate
 from steel_defects.data.images import resize
 from steel_defects.data.rle import encode
+from steel_defects.data.settings import AugmentSettings
 
 
 def picture(seed: int, size: tuple[int, int]) -> np.ndarray:
@@ -82,7 +84,12 @@ def test_augmentation_knows_the_sample_and_the_epoch(tmp_path):
 
 
 def test_augmented_items_differ_by_epoch(tmp_path):
-    augment = Augment((32, 32), np.array([0.5, 0, 0.5]), {"crop": 1}, gate=1.0)
+    crops = {"gate": 1.0, "clean_prob": 0, "weights": {"crop": 1}, "rotation_limit": 0, "also": {}}
+    augment = Augment(
+        (32, 32),
+        np.array([0.5, 0, 0.5]),
+        read(AugmentSettings, crops),
+    )
     dataset = StripDataset(make_samples(tmp_path, [(64, 200)]), (32, 32), augment)
     epochs = [dataset[epoch, 0]["image"] for epoch in range(4)]
     assert all(not torch.equal(epochs[0], other) for other in epochs[1:])

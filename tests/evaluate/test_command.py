@@ -20,6 +20,7 @@ from steel_defects.evaluate.__main__ import evaluate
 from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.inference.decision import decision_path
 from steel_defects.inference.loading import open_engine
+from steel_defects.train.settings import TrainSettings
 from steel_defects.train.training import train
 
 pytestmark = pytest.mark.slow
@@ -28,12 +29,12 @@ pytestmark = pytest.mark.slow
 SHORT = ["recipe=strong", "recipe.lr=0.003", "data.split.fractions=[0.6,0.2,0.2]", "figures=false"]
 
 
-def trained(folder: Path, settings: dict) -> RunFolder:
+def trained(folder: Path, settings: TrainSettings) -> RunFolder:
     """A run folder as the command leaves it."""
     run = RunFolder(folder)
     train(settings, run)
     run.config.parent.mkdir()
-    OmegaConf.save(OmegaConf.create(settings), run.config)
+    OmegaConf.save(settings.plain(), run.config)
     return run
 
 

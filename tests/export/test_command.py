@@ -48,7 +48,7 @@ def run(tmp_path_factory, settings) -> RunFolder:
     values = settings("recipe=strong", "recipe.lr=0.003", "data.split.fractions=[0.6,0.2,0.2]", "figures=false")
     train(values, run)
     run.config.parent.mkdir()
-    OmegaConf.save(OmegaConf.create(values), run.config)
+    OmegaConf.save(values.plain(), run.config)
     return run
 
 

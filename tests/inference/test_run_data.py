@@ -12,6 +12,7 @@ from steel_defects import CONF_DIR
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision
@@ -22,8 +23,8 @@ CARD = ModelCard(CLASSES, (32, 64), Decision.argmax(4))
 
 
 @pytest.fixture
-def own_settings(settings) -> dict:
-    return settings("data.split.seed=3")["data"]
+def own_settings(settings) -> DataSettings:
+    return settings("data.split.seed=3").data
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def run(tmp_path, own_settings) -> RunFolder:
     """What a run leaves that says which data it had; the split is another than conf/ would draw."""
     run = RunFolder(tmp_path / "run")
     run.config.parent.mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create({"data": own_settings}), run.config)
-    data = StripDataModule(**own_settings)
+    OmegaConf.save(OmegaConf.create({"data": own_settings.plain()}), run.config)
+    data = StripDataModule(own_settings)
     data.setup("predict")
     data.write_split(run.split)
     run.checkpoints.mkdir()
@@ -46,9 +47,9 @@ def parts(data: StripDataModule) -> list[str]:
 
 def test_the_runs_own_data_and_split(run, own_settings):
     data = load_run_data([run.best], CARD)
-    assert str(data.root) == own_settings["root"]
+    assert str(data.root) == own_settings.root
     assert data.size == CARD.size
-    expected = StripDataModule(**own_settings)
+    expected = StripDataModule(own_settings)
     expected.setup()
     assert parts(data) == parts(expected)
     assert data.split_hash == expected.split_hash
@@ -61,7 +62,7 @@ def test_exported_files_lie_in_the_run_folder_or_beside_the_checkpoint(run, tmp_
 
 
 def test_another_choice_keeps_the_runs_split(run, own_settings):
-    data = load_run_data([run.best], CARD, chosen=own_settings | {"name": "chosen", "split": {"seed": 0}})
+    data = load_run_data([run.best], CARD, chosen=own_settings.plain() | {"name": "chosen", "split": {"seed": 0}})
     assert data.name == "chosen"
     assert parts(data) == parts(load_run_data([run.best], CARD))
 
@@ -94,10 +95,10 @@ def test_no_run_folder(tmp_path, own_settings, run):
     with pytest.raises(UserError, match=r"lies in no run folder.*data=severstal"):
         load_run_data(alone, CARD)
     with pytest.raises(UserError, match=r"data.split.file=<run folder>/split.csv; part=all"):
-        load_run_data(alone, CARD, chosen=own_settings)
-    drawn = load_run_data(alone, CARD, chosen=own_settings, divided=False)
+        load_run_data(alone, CARD, chosen=own_settings.plain())
+    drawn = load_run_data(alone, CARD, chosen=own_settings.plain(), divided=False)
     assert len(part_samples(drawn, "all", alone, CARD)) == 50
-    given = load_run_data(alone, CARD, chosen=own_settings | {"split": {"file": str(run.split)}})
+    given = load_run_data(alone, CARD, chosen=own_settings.plain() | {"split": {"file": str(run.split)}})
     assert given.split_hash == load_run_data([run.best], CARD).split_hash
 
 
@@ -106,7 +107,7 @@ def test_no_run_folder_but_the_split_it_was_trained_with(tmp_path, own_settings,
     split_hash = load_run_data([run.best], CARD).split_hash
     card = ModelCard(CLASSES, (32, 64), Decision.argmax(4), data={"split_hash": split_hash})
     alone = [tmp_path / "best.onnx"]
-    data = load_run_data(alone, card, chosen=own_settings)
+    data = load_run_data(alone, card, chosen=own_settings.plain())
     assert parts(data) == parts(load_run_data([run.best], CARD))
     assert part_samples(data, "test", alone, card)
     assert not caplog.text

@@ -39,7 +39,7 @@ def logged(settings, tmp_path_factory):
         values = settings("logger=[tensorboard,mlflow]", "logger.log_model=true", "logger.tags=[a b]", "seed=3")
         run = RunFolder(here / "run")
         run.config.parent.mkdir(parents=True)
-        OmegaConf.save(values, run.config)
+        OmegaConf.save(values.plain(), run.config)
         summary = train(values, run, sweep="today")
     return run, summary, here
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_is_continued(logged, settings, monkeypatch):
 
 def start(settings, folder: Path, *overrides: str, **changes) -> Start:
     values = {"system": "s", "sweep": None, "tags": [], "config": {}, "classes": ["rust"], "goes_on": False} | changes
-    return Start(RunFolder(folder), settings(*overrides)["logger"], **values)
+    return Start(RunFolder(folder), settings(*overrides).logger, **values)
 
 
 def test_classes_that_mlflow_cannot_name_keep_apart(settings, tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_missing_packages_are_named(settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(UserError) as caught:
-        check_loggers(settings("logger=[tensorboard,mlflow]")["logger"])
+        check_loggers(settings("logger=[tensorboard,mlflow]").logger)
     assert 'pip install "steel-defects[tensorboard]"' in str(caught.value)
     assert 'pip install "steel-defects[mlflow]"' in str(caught.value)
 
@@ -272,7 +272,7 @@ def test_what_begins_and_fails_is_closed_and_leaves_no_trace(settings, tmp_path,
         ({"tags": [1]}, r"logger\.tags=\[1\]: a list of texts"),
     ],
 )
-def test_settings_of_loggers_that_are_none(settings, changes, message):
-    values = settings()
+def test_settings_of_loggers_that_are_none(composed, changes, message):
+    values = composed()
     with pytest.raises(UserError, match=message):
         read(TrainSettings, values | {"logger": values["logger"] | changes})

@@ -39,11 +39,11 @@ def no_account(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
 
 
-def started(values: dict, folder, *overrides: str) -> RunFolder:
+def started(values: TrainSettings, folder, *overrides: str) -> RunFolder:
     """A run folder as the command leaves it before training."""
     run = RunFolder(folder)
     run.config.parent.mkdir(parents=True)
-    OmegaConf.save(values, run.config)
+    OmegaConf.save(values.plain(), run.config)
     OmegaConf.save(list(overrides), run.config.with_name("overrides.yaml"))
     return run
 
@@ -240,7 +240,7 @@ def test_two_jobs_are_two_closed_runs(settings, tmp_path, caplog, offline_runs):
 
 
 def test_a_failing_job_closes_its_run(settings, tmp_path, offline_runs):
-    options = settings("logger=wandb", "logger.mode=offline")["logger"]
+    options = settings("logger=wandb", "logger.mode=offline").logger
     start = Start(RunFolder(tmp_path), options, "name", "group", [], {"a": 1}, ["rust"], goes_on=False)
 
     def job():
@@ -281,7 +281,7 @@ def test_the_worst_half_and_some_of_each_quality():
 
 def test_unknown_mode(settings):
     with pytest.raises(UserError, match=r"logger\.mode=sometimes: auto, online or offline"):
-        read(TrainSettings, settings("logger=wandb", "logger.mode=sometimes"))
+        settings("logger=wandb", "logger.mode=sometimes")
 
 
 @pytest.mark.parametrize(
@@ -309,14 +309,14 @@ def test_what_the_environment_says_of_wandb_is_heeded(monkeypatch, variable, val
 @pytest.mark.parametrize("choice", ["csv", "tensorboard"])
 def test_a_model_that_nobody_would_keep_is_refused(settings, choice):
     with pytest.raises(UserError, match=r"logger\.log_model=true"):
-        read(TrainSettings, settings(f"logger={choice}", "logger.log_model=true"))
+        settings(f"logger={choice}", "logger.log_model=true")
 
 
 def test_tags_of_ones_own_that_wandb_does_not_take(settings):
     with pytest.raises(UserError, match=r"W&B takes 64 characters at most: x{65}$"):
-        read(TrainSettings, settings("logger=wandb", f"logger.tags=[{'x' * 65}]"))
-    read(TrainSettings, settings("logger=wandb", f"logger.tags=[{'x' * 64}]"))
-    read(TrainSettings, settings("logger=tensorboard", f"logger.tags=[{'x' * 65}]"))
+        settings("logger=wandb", f"logger.tags=[{'x' * 65}]")
+    settings("logger=wandb", f"logger.tags=[{'x' * 64}]")
+    settings("logger=tensorboard", f"logger.tags=[{'x' * 65}]")
 
 
 def test_pictures_that_wandb_does_not_take_stop_nothing(settings, tmp_path, monkeypatch, caplog):
@@ -331,6 +331,6 @@ def test_pictures_that_wandb_does_not_take_stop_nothing(settings, tmp_path, monk
     monkeypatch.setattr(wandb.Run, "log", lose)
     values = settings("logger=wandb", "logger.mode=offline", "logger.every_n_epochs=1", "recipe.epochs=3")
     run = RunFolder(tmp_path)
-    assert train(values | {"figures": False}, run)["status"] == "finished"
+    assert train(values.changed({"figures": False}), run)["status"] == "finished"
     assert caplog.text.count("the service is gone") == 1
     assert len(run.read_history()) == 3

@@ -250,7 +250,7 @@ def trained(settings, tmp_path_factory) -> tuple[RunFolder, dict]:
         values = settings("recipe.loss=lost_losses.weighted", "figures=false")
         summary = train(values, run)
     run.config.parent.mkdir()
-    OmegaConf.save(values, run.config)
+    OmegaConf.save(values.plain(), run.config)
     shutil.move(folder / "lost_losses.py", folder / "lost_losses.txt")
     del sys.modules["lost_losses"]
     return run, summary
@@ -284,13 +284,12 @@ def test_a_net_at_work_does_not_need_it(trained, tiny_root):
     assert open_engine(run.best, threads=1)(image).classes.shape == image.shape
 
 
-def test_going_on_needs_it(trained, tmp_path, monkeypatch, settings):
+def test_going_on_needs_it(trained, tmp_path, monkeypatch, composed):
     run = RunFolder(shutil.copytree(trained[0].path, tmp_path / "run"))
     run.summary.unlink()
     before = run.last.read_bytes()
-    cfg = OmegaConf.create(settings(f"resume={run.path}"))
-    values = read_settings(cfg, [f"resume={run.path}"], False)
-    values["recipe"]["epochs"] = 3
+    cfg = OmegaConf.create(composed(f"resume={run.path}"))
+    values = read_settings(cfg, [f"resume={run.path}"], False).changed({"recipe.epochs": 3})
     with pytest.raises(UserError, match=r"recipe\.loss=lost_losses\.weighted: there is no module lost_losses"):
         train(values, run)
     assert run.last.read_bytes() == before, "nothing is lost by the attempt"

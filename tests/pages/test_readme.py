@@ -58,9 +58,9 @@ def desk(tmp_path_factory, settings, tiny_root) -> Path:
     desk = tmp_path_factory.mktemp("desk")
     run = RunFolder(desk / RUN)
     values = settings("encoder=efficientnet-lite0", "encoder.weights=null", "recipe=strong", "recipe.epochs=1")
-    train(values | {"figures": False}, run)
+    train(values.changed({"figures": False}), run)
     run.config.parent.mkdir()
-    OmegaConf.save(values, run.config)
+    OmegaConf.save(values.plain(), run.config)
     OmegaConf.save(["recipe=strong"], run.config.with_name("overrides.yaml"))
     shutil.copytree(run.path, desk / "study" / "job")
     images = sorted((tiny_root / "train_images").iterdir())[:3]

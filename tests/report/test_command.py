@@ -32,7 +32,7 @@ def runs(tmp_path_factory, settings) -> Path:
         run = RunFolder(folder / name)
         values = settings("encoder.weights=null", "recipe.batch_size=8", "recipe.epochs=2", "figures=false", *overrides)
         run.config.parent.mkdir(parents=True)
-        OmegaConf.save(values, run.config)
+        OmegaConf.save(values.plain(), run.config)
         OmegaConf.save(overrides, run.config.with_name("overrides.yaml"))
         train(values, run)
     return folder

@@ -416,8 +416,7 @@ def test_two_processes_score_like_one(command, tmp_path, settings):
     assert len(rows) == summary["data"]["images"]["test"] == rows["ImageId"].nunique()
     assert len(rows) % 2, "an even number of images would prove nothing"
 
-    values = settings()
-    data = StripDataModule(**values["data"], batch_size=4)
+    data = StripDataModule(settings().data, batch_size=4)
     module = SegmentationModule.load_from_checkpoint(run.best, weights_only=True)
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, inference_mode=True)
     trainer.test(module, datamodule=data, verbose=False)

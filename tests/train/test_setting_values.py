@@ -30,9 +30,9 @@ WRONG = {
 }
 
 
-def test_all_wrong_values_are_told_at_once(settings):
+def test_all_wrong_values_are_told_at_once(composed):
     with pytest.raises(UserError) as caught:
-        read(TrainSettings, settings(*WRONG))
+        read(TrainSettings, composed(*WRONG))
     told = dict(line.split(": ", 1) for line in str(caught.value).splitlines())
     assert {key.replace(" ", ""): words for key, words in told.items()} == WRONG
 
@@ -40,7 +40,7 @@ def test_all_wrong_values_are_told_at_once(settings):
 @pytest.mark.parametrize("odd", ["true", ".nan", "[1]", "null"])
 def test_what_is_no_number_is_none(settings, odd):
     with pytest.raises(UserError, match=r"recipe\.lr=.*: a number, 0 or more"):
-        read(TrainSettings, settings(f"recipe.lr={odd}"))
+        settings(f"recipe.lr={odd}")
 
 
 def test_edges_are_taken_and_torch_takes_them_too(settings):
@@ -48,12 +48,28 @@ def test_edges_are_taken_and_torch_takes_them_too(settings):
         *("seed=4294967295", "recipe.lr=0", "recipe.weight_decay=0", "recipe.momentum=0", "recipe.warmup=0"),
         *("data.num_workers=null", "trainer.early_stopping=1", "trainer.strategy=ddp_find_unused_parameters_true"),
     )
-    read(TrainSettings, values)
-    recipe, weight = values["recipe"], [torch.nn.Parameter(torch.zeros(1))]
-    torch.optim.SGD(weight, recipe["lr"], recipe["momentum"], weight_decay=recipe["weight_decay"])
-    seed_everything(values["seed"])
+    recipe, weight = values.recipe, [torch.nn.Parameter(torch.zeros(1))]
+    torch.optim.SGD(weight, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+    seed_everything(values.seed)
 
 
 def test_what_a_logger_needs_is_checked(settings):
     with pytest.raises(UserError, match=r"logger\.num_images=-1: a whole number, 0 or more"):
-        read(TrainSettings, settings("logger=wandb", "logger.num_images=-1"))
+        settings("logger=wandb", "logger.num_images=-1")
+
+
+def test_only_squares_are_turned_by_90_degrees(settings):
+    with pytest.raises(UserError, match=r"recipe\.augment\.also\.turn=0\.5: only square.*data\.size is \[64,128\]"):
+        settings("recipe.augment.also.turn=0.5", "data.size=[64,128]")
+    assert settings("recipe.augment.also.turn=0.5").recipe.augment.also.turn == 0.5
+    assert not settings("recipe.augment.also.turn=0", "data.size=[64,128]").recipe.augment.also.turn
+
+
+def test_a_changed_copy_is_checked_and_knows_what_was_set(settings):
+    before = settings("logger=wandb")
+    after = before.changed({"data.split.file": "split.csv", "trainer.devices": [3]})
+    assert (after.data.split.file, after.trainer.devices) == ("split.csv", [3])
+    assert before.data.split.file is None
+    assert after.logger == before.logger
+    with pytest.raises(UserError, match=r"seed=-1: a whole number"):
+        before.changed({"seed": -1})

@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
-from steel_defects.train.settings import read_settings, resumed_settings
+from steel_defects.train.settings import TrainSettings, read_settings, resumed_settings
 
 
 @pytest.fixture
 def resume(tmp_path):
     """Settings of a run that began with some overrides and goes on with others."""
 
-    def go_on(began: list[str], *overrides: str, logger: dict | None = None) -> dict:
+    def go_on(began: list[str], *overrides: str, logger: dict | None = None) -> TrainSettings:
         run = RunFolder(tmp_path)
         for path in (run.config, run.last, run.split):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,36 +44,32 @@ OWN = ["logger=wandb", "logger.project=plant", "logger.entity=team", "logger.mod
 
 
 def test_a_logger_that_is_added_changes_nothing_of_the_others(resume):
-    own = resume(OWN)["logger"]
-    both = resume(OWN, "logger=[wandb,tensorboard]")["logger"]
-    assert both == own | {"tensorboard": True}
-    assert (own["project"], own["entity"], own["mode"], own["log_model"]) == ("plant", "team", "offline", True)
+    own = resume(OWN).logger
+    both = resume(OWN, "logger=[wandb,tensorboard]").logger
+    assert both == own.changed({"tensorboard": True})
+    assert (own.project, own.entity, own.mode, own.log_model) == ("plant", "team", "offline", True)
 
 
 def test_a_logger_can_be_left_out_and_its_settings_given_anew(resume):
-    assert not resume(OWN, "logger=csv")["logger"]["wandb"]
-    changed = resume(OWN, "logger=wandb", "logger.mode=online")["logger"]
-    assert changed == resume(OWN)["logger"] | {"mode": "online"}
+    without = resume(OWN, "logger=csv").logger
+    assert (without.wandb, without.log_model) == (False, False), "nothing keeps the checkpoint now"
+    changed = resume(OWN, "logger=wandb", "logger.mode=online").logger
+    assert changed == resume(OWN).logger.changed({"mode": "online"})
 
 
 def test_a_logger_that_the_run_did_not_have_comes_with_its_defaults(resume):
-    new = resume(["seed=2"], "logger=mlflow")["logger"]
-    assert (new["mlflow"], new["wandb"], new["tracking_uri"]) == (True, False, None)
+    new = resume(["seed=2"], "logger=mlflow").logger
+    assert (new.mlflow, new.wandb, new.tracking_uri) == (True, False, None)
 
 
 def test_runs_of_an_earlier_version_keep_their_logger(resume):
     earlier = {"kind": "wandb", "project": "plant", "entity": None, "mode": "offline", "tags": []}
-    found = resume([], logger=earlier | {"num_images": 4, "every_n_epochs": 5})["logger"]
-    assert found["wandb"]
-    assert not found["tensorboard"]
-    assert (found["project"], found["mode"], found["log_model"], found["table_images"]) == (
-        "plant",
-        "offline",
-        False,
-        48,
-    )
-    none = resume([], logger={"kind": "csv"})["logger"]
-    assert not any(none[name] for name in ("wandb", "tensorboard", "mlflow"))
+    kept = resume([], logger=earlier | {"num_images": 4, "every_n_epochs": 5}).logger
+    assert kept.wandb
+    assert not kept.tensorboard
+    assert (kept.project, kept.mode, kept.log_model, kept.table_images) == ("plant", "offline", False, 48)
+    none = resume([], logger={"kind": "csv"}).logger
+    assert not any(getattr(none, name) for name in ("wandb", "tensorboard", "mlflow"))
 
 
 def test_what_would_make_it_another_run_is_refused(resume):
@@ -82,4 +78,4 @@ def test_what_would_make_it_another_run_is_refused(resume):
 
 
 def test_the_split_is_the_runs_own(resume, tmp_path):
-    assert Path(resume(["data.split.file=elsewhere.csv"])["data"]["split"]["file"]) == tmp_path / "split.csv"
+    assert Path(resume(["data.split.file=elsewhere.csv"]).data.split.file) == tmp_path / "split.csv"

@@ -245,16 +245,9 @@ def test_torchrun_needs_a_folder_that_all_processes_share(monkeypatch):
     check_torchrun(["hydra.run.dir=outputs/big"])
 
 
-@pytest.mark.parametrize(
-    "trainer",
-    [
-        {"strategy": "auto", "devices": 2},
-        {"strategy": "ddp", "devices": 1},
-        {"strategy": "auto", "devices": 1, "num_nodes": 2},
-    ],
-)
-def test_processes_of_its_own_are_refused_in_a_sweep(trainer):
-    cfg = OmegaConf.create({"resume": None, "trainer": trainer})
+@pytest.mark.parametrize("trainer", [{"devices": 2}, {"strategy": "ddp"}, {"num_nodes": 2}])
+def test_processes_of_its_own_are_refused_in_a_sweep(composed, trainer):
+    cfg = OmegaConf.create(composed(*(f"++trainer.{key}={value}" for key, value in trainer.items())))
     with pytest.raises(UserError, match=r"cannot be a job of a --multirun.*hydra/launcher=joblib"):
         read_settings(cfg, [], sweep=True)
-    assert read_settings(cfg, [], sweep=False)["trainer"] == trainer
+    read_settings(cfg, [], sweep=False)
