@@ -19,7 +19,7 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.models.metrics import image_confusions
 from steel_defects.models.scores import Confusions
 from steel_defects.page.content import Comparison, Picture, Shown
-from steel_defects.report.choose import typical
+from steel_defects.report.choose import Typical, typical
 from steel_defects.report.masks import LabelledImages, PredictedMasks
 from steel_defects.report.pictures import comparisons, gallery, picture, read_predicted
 from steel_defects.report.records import Run
@@ -226,14 +226,26 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(tested, root):
     path = root / "train_images" / "both2.png"
     content = path.read_bytes()
     path.unlink()
+    chosen = Typical({"pits": "pits0.png"}, {("pits", "streaks"): "both2.png"})
     try:
         drawn, missing = gallery(["pits0.png", "both2.png", "clean1.png"], *tested)
+        shown, not_compared = comparisons(chosen, *tested)
     finally:
         path.write_bytes(content)
     assert [shown.image_id for shown in drawn] == ["pits0.png", "clean1.png"]
     assert {tuple(by_system(shown)) for shown in drawn} == {("near", "far")}
     assert [omission.what for omission in missing] == ["both2.png"]
     assert missing[0].reason.endswith("does not exist; not shown")
+    assert [comparison.name for comparison in shown] == ["one-type", "resized"]
+    assert not_compared == missing
+
+
+def test_what_cannot_be_drawn_at_the_net_s_size_is_named(root):
+    run = make_run(root, 1)
+    run.predictions.loc["pits0.png", "ResizedPixels"] = "x 1"
+    shown, missing = comparisons(Typical({"pits": "pits0.png"}, {}), *of(a=run))
+    assert [comparison.name for comparison in shown] == ["one-type"]
+    assert [omission.what for omission in missing] == ["pits0.png"]
 
 
 def test_a_run_whose_predictions_are_at_fault_costs_its_system_alone(root):

@@ -212,6 +212,8 @@ def test_system_without_defects_of_a_size_has_no_iou_there(make_run):
     assert found.counts.tolist() == [10, 10]
     assert found.iou["a"] == pytest.approx([0.001, NAN], nan_ok=True)
     assert found.iou["b"] == pytest.approx([NAN, 0.1045], nan_ok=True)
+    small.runs[0].per_image["native_true_b"] = 1
+    assert size_bins([small]).counts.tolist() == [20], "two classes of one image are two pairs"
     assert size_bins([of_sizes(make_run(images=10), [0] * 10)]) is None
 
 
