@@ -41,7 +41,7 @@ from steel_defects.explore.collect import Exploration, collect
 from steel_defects.explore.settings import ExploreSettings
 from steel_defects.explore.sheets import class_sheet
 from steel_defects.page.content import Report
-from steel_defects.page.folder import write_report
+from steel_defects.page.html import write_report
 from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)

@@ -105,7 +105,7 @@ def scores(confusions: np.ndarray, classes: Sequence[str], own: Mapping[str, Sco
     result |= {f"jaccard_{name}": jaccards[c] for c, name in enumerate(classes)}
     result["dice"] = _mean(rows[[f"dice_{name}" for name in classes]].to_numpy())
     for c, name in enumerate(classes):
-        result[f"detection_{name}"] = _mean((overlap[:, c] > 0)[true[:, c] > 0])
+        result[f"detection_{name}"] = _hit_rate(overlap[:, c], true[:, c])
     result["false_alarm"] = _mean(alarm[~has_defect])
     result |= {name: _own_value(name, function, confusions, classes) for name, function in (own or {}).items()}
     return {key: float(value) for key, value in result.items()}
@@ -116,6 +116,30 @@ def _own_value(name: str, function: Score, confusions: np.ndarray, classes: Sequ
         return float(function(confusions, classes))
     except Exception as error:  # whatever the user's function does wrong
         raise UserError(f"The score {name} failed: {type(error).__name__}: {error}{own_line(error)}") from error
+
+
+def class_scores(rows: pd.DataFrame, name: str) -> dict[str, float]:
+    """How well the defects of one class are found.
+
+    Args:
+        rows: a row an image, with the columns of `per_image`.
+        name: name of the class.
+
+    Returns:
+        `jaccard` and `detection` as in `scores`; `iou`, the mean of the images' IoU of the class; `precision`, the
+        share of the images with a predicted pixel of it in which one hits a true one; `pixel_precision`, the share of
+        the predicted pixels that are true; `pixel_recall`, the share of the true pixels that are predicted.
+    """
+    true, predicted, hit = (rows[f"{key}_{name}"].to_numpy() for key in ("true", "predicted", "hit"))
+    pixels = hit.sum(), predicted.sum(), true.sum()
+    return {
+        "jaccard": float(jaccard(*pixels)),
+        "iou": float(_mean(rows[f"iou_{name}"].to_numpy())),
+        "detection": float(_hit_rate(hit, true)),
+        "precision": float(_hit_rate(hit, predicted)),
+        "pixel_precision": float(pixels[0] / pixels[1]) if pixels[1] else np.nan,
+        "pixel_recall": float(pixels[0] / pixels[2]) if pixels[2] else np.nan,
+    }
 
 
 @dataclass(frozen=True)
@@ -146,6 +170,11 @@ def _pixels(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     confusions = np.asarray(confusions)
     overlap = np.diagonal(confusions, axis1=1, axis2=2)
     return overlap[:, 1:], confusions.sum(axis=1)[:, 1:], confusions.sum(axis=2)[:, 1:]
+
+
+def _hit_rate(overlap: np.ndarray, pixels: np.ndarray) -> np.ndarray | float:
+    """Share of the images with some of these pixels in which predicted and true pixels overlap; [N] both."""
+    return _mean((overlap > 0)[pixels > 0])
 
 
 def dice(overlap: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
