@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
 
 from steel_defects.core.settings import (
     Count,
     Flag,
+    FormerName,
     NetSize,
     PathName,
     Positive,
@@ -21,7 +22,7 @@ from steel_defects.core.settings import (
     Wrong,
 )
 from steel_defects.data.settings import DataChanges
-from steel_defects.inference.settings import Device, EnginePrecision
+from steel_defects.inference.settings import Device, EnginePrecision, TrainingPrecision
 
 
 def _of_torch(checkpoint: str) -> str:
@@ -39,8 +40,8 @@ def _trains(folds: int) -> int:
 class FoldTrainerSettings(Settings):
     """How the folds' nets are trained, where it is not as the run was."""
 
-    accelerator: Literal["auto", "gpu", "cpu"] | None
-    precision: Text | None
+    device: Annotated[Device, FormerName("accelerator")] | None
+    precision: TrainingPrecision | None
 
 
 class AuditSettings(Settings):

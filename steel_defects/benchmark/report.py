@@ -76,7 +76,7 @@ def train_sheet(rows: Iterable[Row], batch_size: int) -> Sheet | None:
         paper = PAPER.get(row.system, {}).get("train") if (row.size, batch_size) == (RESIZED, BATCH_SIZE) else None
         line = [row.system, row.engine, spread(row.values), spread(row.ratios), "-" if paper is None else str(paper)]
         lines.append([*line, row.note])
-    headings = ["system", "precision", "it/s", "× 32-true", DEVICE, "note"]
+    headings = ["system", "precision", "it/s", "× fp32", DEVICE, "note"]
     title = f"Training at batch {batch_size}, {size_name(trained[0].size)}" if trained else ""
     return Sheet(title, headings, lines, (0, 1, 5)) if lines else None
 

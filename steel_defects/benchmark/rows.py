@@ -12,7 +12,7 @@ NET, LATENCY, LOAD = "net only", "latency", "load only"
 END_TO_END, WITH_OVERLAYS, TRAIN = "end to end", "end to end with overlays", "train"
 UNITS = {LATENCY: "ms", TRAIN: "it/s"}  # all others: images/s
 # What the ratios of a measure are to, within the same round.
-RATIO_TO = {NET: "pytorch-fp32", END_TO_END: NET, WITH_OVERLAYS: NET, TRAIN: "32-true"}
+RATIO_TO = {NET: "pytorch-fp32", END_TO_END: NET, WITH_OVERLAYS: NET, TRAIN: "fp32"}
 INT8 = "offered only where export finds it accurate"
 
 

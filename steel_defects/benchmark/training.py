@@ -15,9 +15,9 @@ from steel_defects.benchmark.systems import System
 from steel_defects.benchmark.timing import in_rounds, ratios, reason
 from steel_defects.core.machine import device_name
 
-# As Lightning calls them. Training on a GPU is 16-mixed unless told otherwise.
-PRECISIONS = {"cpu": ("32-true", "bf16-mixed"), "cuda": ("16-mixed",)}
-_DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+# Training on a GPU is fp16 unless told otherwise.
+PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp16",)}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Training:

@@ -16,7 +16,7 @@ from steel_defects.cli.checking import check, settings_model
 from steel_defects.cli.console import stop
 from steel_defects.cli.manual import register
 from steel_defects.core.errors import UserError
-from steel_defects.core.settings import Role, keys_with
+from steel_defects.core.settings import Role, former_names, keys_with
 
 # What is typed for a key, by command: conf/model/ makes `model` a group.
 NAMES: Mapping[str, Mapping[str, str]] = {"predict": {"model": "checkpoint"}}
@@ -60,6 +60,7 @@ def rewrite(command: str) -> None:
     paths stay as they are.
     """
     model, names = settings_model(command), NAMES.get(command, {})
+    names = {**former_names(model), **names}
     paths, several, lists = (keys_with(model, role) for role in (Role.PATH, Role.PATHS, Role.WORDS))
     sweep = _SWEEPS & set(sys.argv[1:])
     for i, word in enumerate(sys.argv[1:], start=1):

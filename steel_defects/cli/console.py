@@ -31,7 +31,7 @@ def quiet_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*recommended to use `self.log.*sync_dist=True.*",  # scores are equal on all processes already
         ".*Using `DistributedSampler` with the dataloaders.*",  # repeated images are counted once
-        ".*lr_scheduler.step.*before.*optimizer.step.*",  # 16-mixed skips its first steps by design
+        ".*lr_scheduler.step.*before.*optimizer.step.*",  # fp16 skips its first steps by design
     ):
         warnings.filterwarnings("ignore", message=message)
 

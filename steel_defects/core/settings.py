@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types as limits
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from steel_defects.core.errors import UserError
@@ -37,10 +37,23 @@ class Words(str):
     """What is allowed, for messages, where the type does not say it well."""
 
 
+class FormerName(str):
+    """A name that a key had in an earlier version; it still works, wherever it is written."""
+
+
 class Settings(BaseModel):
     """Base of all settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_present_names(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        former = {old: new for old, new in former_names(cls).items() if old in values}
+        # Whoever writes the former name means it: what is there by the present one is conf/'s.
+        return {k: v for k, v in values.items() if k not in former} | {former[k]: values[k] for k in former}
 
     def changed(self: Model, changes: Mapping[str, Any]) -> Model:
         """A copy with other values.
@@ -196,6 +209,15 @@ def fields(model: type[Settings], prefix: str = "", role: Role | None = None) ->
         yield f"{prefix}{name}", field, roles
         if inner := submodel(field):
             yield from fields(inner, f"{prefix}{name}.", roles)
+
+
+def former_names(model: type[Settings]) -> dict[str, str]:
+    """Dotted path of each key by the one that it had in an earlier version."""
+    names: dict[str, str] = {}
+    for key, field, _ in fields(model):
+        group = key[: key.rfind(".") + 1]
+        names |= {f"{group}{part}": key for part in _metadata(field) if isinstance(part, FormerName)}
+    return names
 
 
 def keys_with(model: type[Settings], role: Role) -> list[str]:

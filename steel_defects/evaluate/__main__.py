@@ -43,6 +43,7 @@ from steel_defects.inference.decision import Decision, read_decision
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
 from steel_defects.inference.scoring import score_samples, write_per_image
+from steel_defects.models.scores import own_scores
 from steel_defects.page.figures import draw_examples, draw_tuning
 
 _CARD = ("system", "architecture", "encoder", "precision", "classes", "size")
@@ -92,6 +93,7 @@ def evaluate(
         tta=settings.tta,
         size=settings.size,
     )
+    further = own_scores(settings.scores, engine.card.classes)
     card, argmax = engine.card, Decision.argmax(len(engine.card.classes))
     decision = card.decision if settings.decision == "auto" else argmax
     if settings.decision not in ("auto", "argmax"):
@@ -116,7 +118,7 @@ def evaluate(
 
     summary = {
         "checkpoint": [str(model) for model in models],
-        "scores": {name: counted.scores(card.classes) for name, counted in confusions.items()},
+        "scores": {name: counted.scores(card.classes, further) for name, counted in confusions.items()},
         "decision": decision.as_dict(),
         "tuning": tuning.summary(card.classes) if tuning else None,
         "model": {key: getattr(card, key) for key in _CARD} | {"trained_on": card.data},

@@ -22,6 +22,7 @@ from steel_defects.core.settings import (
 )
 from steel_defects.data.settings import DataChanges
 from steel_defects.inference.settings import Checkpoints, Device, EnginePrecision, model_files
+from steel_defects.models.settings import ScoreNames
 
 
 class TuningSettings(Settings):
@@ -50,6 +51,7 @@ class EvaluateSettings(Settings):
     device: Device
     size: NetSize | None
     figures: Flag
+    scores: ScoreNames
 
     @property
     def models(self) -> list[Path]:

@@ -109,7 +109,7 @@ class SegmentationModule(pl.LightningModule):
             raise LossNotFinite(
                 f"The loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}, which holds: {names}.\n"
                 "Look at these images and labels; else lower recipe.lr, set trainer.gradient_clip_val, "
-                "or train at trainer.precision=32-true."
+                "or train at trainer.precision=fp32."
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["index"]))
         return loss

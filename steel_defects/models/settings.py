@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import annotated_types as limits
 from pydantic import AfterValidator
 
-from steel_defects.core.settings import Number, PathName, Positive, Settings, Text, Whole, Words, Wrong
+from steel_defects.core.settings import Number, PathName, Positive, Role, Settings, Text, Whole, Words, Wrong
 from steel_defects.data.settings import AugmentSettings
 from steel_defects.models.architectures import ARCHITECTURES
 
@@ -43,6 +43,9 @@ class EncoderSettings(Settings):
 def net_arguments(model: ModelSettings, encoder: EncoderSettings) -> dict[str, Any]:
     """What `models.nets.build_net` takes beside the number of classes, as plain values: they travel in checkpoints."""
     return model.plain() | {"encoder_name": encoder.name, "mean": list(encoder.mean), "std": list(encoder.std)}
+
+
+ScoreNames = Annotated[tuple[Text, ...], Role.WORDS, Words("a list of functions, scores=[my_scores.area_error]")]
 
 
 class RecipeSettings(Settings):

@@ -156,7 +156,8 @@ def _identity(run: Run) -> dict[str, Any]:
     return {
         key: value
         for key, value in settings.items()
-        if not any(key == aside or key.startswith(f"{aside}.") for aside in _ASIDE)
+        # A key that an earlier version did not know is the same as null.
+        if value is not None and not any(key == aside or key.startswith(f"{aside}.") for aside in _ASIDE)
     }
 
 

@@ -13,9 +13,12 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.machine import precision_word
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import former_names
 from steel_defects.page.content import Omission
 from steel_defects.report.records import Run
+from steel_defects.train.settings import TrainSettings
 
 
 def is_training(config: Path) -> bool:
@@ -38,7 +41,9 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     """
     try:
         cfg = OmegaConf.load(folder.config)
-        settings = dict(_flat(cast(Mapping, OmegaConf.to_container(cfg, resolve=True))))
+        present = former_names(TrainSettings)
+        saved = _flat(cast(Mapping, OmegaConf.to_container(cfg, resolve=True)))
+        settings = {present.get(key, key): value for key, value in saved}
         overrides = list(map(str, OmegaConf.load(folder.config.with_name("overrides.yaml"))))
     except Exception as error:  # YAML's errors, OmegaConf's, the system's
         raise UserError(f"its configuration cannot be read ({type(error).__name__}: {error})") from error
@@ -53,6 +58,8 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     if faults := list(_faults(summary)):
         raise UserError(f"{folder.summary.name} is not as a run leaves it: {'; '.join(faults)}")
 
+    if summary.get("precision"):
+        summary["precision"] = precision_word(str(summary["precision"]))
     lacking: list[Omission] = []
 
     def table(read: Callable[[Path], pd.DataFrame], path: Path, without: str) -> pd.DataFrame | None:

@@ -109,7 +109,7 @@ def own_gpu(settings: TrainSettings, sweep: Path | None) -> Iterator[TrainSettin
         The settings, `trainer.devices` being the GPU's number.
     """
     count = torch.cuda.device_count()
-    if sweep is None or not count or settings.trainer.accelerator == "cpu":
+    if sweep is None or not count or settings.trainer.device == "cpu":
         yield settings
         return
     with one_gpu(sweep, count) as number:

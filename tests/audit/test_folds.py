@@ -143,7 +143,7 @@ def test_what_the_audit_changes(settings_of):
     )
     assert made["recipe"] == {**saved["recipe"], "epochs": 3}
     assert made["data"]["size"] == [32, 64]
-    assert made["trainer"] == {**saved["trainer"], "precision": "bf16-mixed", "accelerator": "gpu"}
+    assert made["trainer"] == {**saved["trainer"], "precision": "bf16", "device": "cuda"}
 
 
 def test_one_process_whatever_the_run_had(settings_of):

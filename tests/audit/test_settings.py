@@ -22,7 +22,7 @@ WRONG = {
     "spoil=1.5": "a number from 0 to 1",
     "least=-0.1": "a number from 0 to 1",
     "tta=yes": "true or false",
-    "trainer.accelerator=tpu": "auto, gpu or cpu, or null",
+    "trainer.device=tpu": "auto, cpu or cuda, or null",
     "title=": "a text",
 }
 

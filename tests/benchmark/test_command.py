@@ -108,7 +108,7 @@ def made_up() -> list[Row]:
             rows += [
                 Row(system, size, "openvino-int8", kind, [5, 6], [0.8, 0.9]) for kind in (END_TO_END, WITH_OVERLAYS)
             ]
-        rows.append(Row(system, RESIZED, "32-true", TRAIN, [0.1, 0.2], [1, 1]))
+        rows.append(Row(system, RESIZED, "fp32", TRAIN, [0.1, 0.2], [1, 1]))
     return rows
 
 
@@ -297,7 +297,7 @@ def test_small_run(tmp_path, capsys):
     if not torch.cuda.is_available():
         assert "no GPU" in found["cuda-fp32", NET].note
         assert "no GPU" in found["cuda-fp32", END_TO_END].note
-        assert found["bf16-mixed", TRAIN].ratios
+        assert found["bf16", TRAIN].ratios
     written = json.loads((tmp_path / "benchmark.json").read_text())
     assert written["complete"] is True
     assert {key: written["plan"][key] for key in ("engines", "end_to_end", "batch_size", "steps", "train_size")} == {

@@ -57,6 +57,11 @@ def test_paths_arrive_as_typed(path, monkeypatch):
     assert (value(word), other) == (path, "white=4095")
 
 
+def test_a_former_name_is_taken_for_todays(monkeypatch):
+    words = rewritten(monkeypatch, "train", "trainer.accelerator=gpu", "--multirun", "trainer.precision=16-mixed,bf16")
+    assert words == ["trainer.device=gpu", "--multirun", "trainer.precision=16-mixed,bf16"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
