@@ -21,7 +21,7 @@ from steel_defects.data.settings import DataSettings
 from steel_defects.data.split import write_split
 from steel_defects.loggers.settings import LOGGERS
 from steel_defects.page.sheet import plural
-from steel_defects.train.settings import TrainSettings
+from steel_defects.train.settings import TrainerSettings, TrainSettings
 from steel_defects.train.training import train
 
 log = logging.getLogger(__name__)
@@ -87,15 +87,17 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: DataSettings)
     # A strategy of several processes would start the whole audit in each of them.
     # Stopping early would go by the very labels that the fold is to judge.
     alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "early_stopping": None}
+    given = settings.trainer.model_dump(exclude_none=True)
     values = {
         **{key: saved[key] for key in ("system", "seed", "encoder", "model")},
         "data": data.changed({"size": settings.size or data.size, "split.file": None}).plain(),
         "recipe": {**saved["recipe"], "epochs": settings.epochs or saved["recipe"]["epochs"]},
-        "trainer": {**saved["trainer"], **settings.trainer.model_dump(exclude_none=True), **alone},
+        "trainer": read(TrainerSettings, saved["trainer"]).changed(given | alone).plain(),
         "logger": {"project": "steel_defects", "tags": [], "log_model": False, **dict.fromkeys(LOGGERS, False)},
         "resume": None,
         "figures": False,
         "speed": False,
+        "scores": [],
     }
     return read(TrainSettings, values)
 

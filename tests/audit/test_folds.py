@@ -139,7 +139,7 @@ def test_the_settings_of_the_run_are_taken(settings_of):
 
 def test_what_the_audit_changes(settings_of):
     saved, made = settings_of(
-        ["recipe=strong"], "epochs=3", "size=[32,64]", "trainer.precision=bf16-mixed", "trainer.accelerator=gpu"
+        ["recipe=strong"], "epochs=3", "size=[32,64]", "trainer.precision=bf16", "trainer.device=cuda"
     )
     assert made["recipe"] == {**saved["recipe"], "epochs": 3}
     assert made["data"]["size"] == [32, 64]

@@ -78,6 +78,19 @@ def test_runs_of_one_system_differ_in_their_seed_alone(tmp_path):
     assert study.classes == CLASSES
 
 
+def test_runs_of_versions_with_other_words_are_of_one_system(tmp_path):
+    """Lightning's words for device and precision, and keys that were not there yet."""
+    earlier = write_run(tmp_path / "a", 1, trainer={"accelerator": "gpu", "precision": "auto"})
+    rewrite(earlier, precision="16-mixed")
+    now = {"device": "auto", "precision": "fp16"}
+    rewrite(write_run(tmp_path / "b", 2, trainer=now, recipe={"augment": {"own": None}}), precision="fp16")
+    (system,) = collect([tmp_path]).systems
+    assert [run.seed for run in system.runs] == [1, 2]
+    assert {run.summary["precision"] for run in system.runs} == {"fp16"}
+    rewrite(write_run(tmp_path / "c", 3, trainer=now), precision="fp32")
+    assert len(collect([tmp_path]).systems) == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
@@ -110,19 +123,6 @@ def test_runs_of_one_system_differ_in_their_seed_alone(tmp_path):
         ),
     ],
 )
-def test_runs_of_versions_with_other_words_are_of_one_system(tmp_path):
-    """Lightning's words for device and precision, and keys that were not there yet."""
-    earlier = write_run(tmp_path / "a", 1, trainer={"accelerator": "gpu", "precision": "auto"})
-    rewrite(earlier, precision="16-mixed")
-    now = {"device": "auto", "precision": "fp16"}
-    rewrite(write_run(tmp_path / "b", 2, trainer=now, recipe={"augment": {"own": None}}), precision="fp16")
-    (system,) = collect(tmp_path).systems
-    assert [run.seed for run in system.runs] == [1, 2]
-    assert {run.summary["precision"] for run in system.runs} == {"fp16"}
-    rewrite(write_run(tmp_path / "c", 3, trainer=now), precision="fp32")
-    assert len(collect(tmp_path).systems) == 2
-
-
 def test_systems_of_one_name_are_told_apart_by_their_settings(tmp_path, settings, names):
     for k, changes in enumerate(settings):
         write_run(tmp_path / f"{k}", k, **changes)
