@@ -16,7 +16,7 @@ NEEDED = {
         *("core.errors", "core.files", "core.machine", "core.packages", "core.paper"),
         *("cli.arguments", "cli.console", "cli.manual", "cli.scripts", "download", "predict"),
     ),
-    "runtime": ("inference.onnx_engine", "inference.openvino_engine"),
+    "runtime": ("inference.exported",),
     "pages": ("page", "explore", "report"),
 }
 

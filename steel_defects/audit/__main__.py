@@ -19,20 +19,18 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("audit")
+    begin("audit", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from steel_defects import CONF_DIR
@@ -40,51 +38,61 @@ from steel_defects.audit.assemble import assemble
 from steel_defects.audit.coco import write_coco
 from steel_defects.audit.correct import correct
 from steel_defects.audit.finding import Finding, ranked, table
-from steel_defects.audit.folds import assign_folds, train_folds
+from steel_defects.audit.folds import assign_folds, fold_settings, train_folds
 from steel_defects.audit.judge import judge
-from steel_defects.audit.measure import measure
 from steel_defects.audit.review import has_verdicts
-from steel_defects.audit.settings import check, fold_settings
-from steel_defects.audit.show import show
-from steel_defects.audit.spoil import spoil, write_labels
-from steel_defects.cli.arguments import start
+from steel_defects.audit.settings import AuditSettings
+from steel_defects.audit.sheets import show
+from steel_defects.audit.spoil import measure, spoil, write_labels
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, data_settings, load_run_data, part_samples
 from steel_defects.inference.stream import ordered_map
 from steel_defects.page.html import write_page
+from steel_defects.train.settings import TrainSettings
 
 
 @hydra.main(config_path=CONF_DIR, config_name="audit", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """One audit, or what came of its review."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
     try:
-        settings = OmegaConf.to_container(cfg, resolve=True)
-        check(settings)
+        settings = read(AuditSettings, plain(cfg))
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        (correct if settings["reviewed"] else audit)(settings, folder.path, chosen, changes)
+        if settings.reviewed:
+            correct(Path(settings.reviewed), settings.model, folder.path, chosen, changes)
+        else:
+            audit(settings, folder.path, chosen, changes)
     except UserError as error:
         if isinstance(error, DataFaults):
             write_faults(folder.faults, error.faults)
         stop(error)
 
 
-def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: Mapping | None = None) -> list[Finding]:
+def audit(
+    settings: AuditSettings,
+    folder: Path,
+    chosen: DataSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> list[Finding]:
     """Judge the labels of a data set.
 
     Args:
-        settings: conf/audit.yaml, composed and checked, as plain values; its `data` is not looked at.
+        settings: those of the command; their `data` is not looked at.
         folder: where to write.
-        chosen, changes: what was said of the data, see `load_run_data`.
+        chosen, changes: what was asked for of the data, see `load_run_data`.
 
     Returns:
         What was found, worst first.
@@ -93,10 +101,12 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
         UserError: for what the user can mend.
     """
     _refuse_to_overwrite(folder)
-    checkpoint = Path(str(settings["checkpoint"])).expanduser()
-    card = open_engine(checkpoint, **_engine(settings)).card  # before hours of training: it knows what cannot be had
-    data = load_run_data([checkpoint], card, chosen, changes, divided=not settings["folds"])
-    if settings["folds"]:
+    checkpoint = settings.model
+    assert checkpoint is not None, "the settings ask for it where there is nothing to correct"
+    card = _open(checkpoint, settings).card  # before hours of training: it knows what cannot be had
+    data = load_run_data([checkpoint], card, chosen, changes, divided=not settings.folds)
+    assert data.catalog is not None, "it is loaded"
+    if settings.folds:
         samples = data.catalog.samples
     else:
         parts = [part for part in ("val", "test") if data.samples(part)]
@@ -104,33 +114,31 @@ def audit(settings: dict, folder: Path, chosen: Mapping | None = None, changes: 
             raise UserError(f"The run of {checkpoint} has no validation or test images here; folds=5 judges all images")
         samples = [sample for part in parts for sample in part_samples(data, part, [checkpoint], card)]
     ways: dict[str, str] = {}
-    if settings["spoil"]:
+    if settings.spoil:
         if data.settings.only_defective:
             raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
-        samples, ways = spoil(samples, settings["spoil"], len(data.classes), settings["seed"])
+        samples, ways = spoil(samples, settings.spoil, len(data.classes), settings.seed)
         if not ways:
             raise UserError(
-                f"spoil={settings['spoil']} of these {len(samples)} images is less than one image: take a larger share"
+                f"spoil={settings.spoil:g} of these {len(samples)} images is less than one image: take a larger share"
             )
 
-    if settings["folds"]:
-        found = _out_of_fold(settings, folder, data, samples, data_settings([checkpoint], card, chosen, changes))
+    if settings.folds:
+        training = fold_settings(settings, checkpoint, data_settings([checkpoint], card, chosen, changes))
+        judged = _out_of_fold(settings, training, folder, data, samples)
     else:
-        found = _judged(settings, [(checkpoint, samples, None)], len(samples))
-    findings = ranked([finding for finding in found if finding.score >= settings["least"]])
+        judged = _judged(settings, [(checkpoint, samples, None)], len(samples))
+    findings = ranked([finding for finding in judged if finding.score >= settings.least])
 
     by_id = {sample.image_id: sample for sample in samples}
-    measured = measure(found, list(by_id), ways) if ways else None
+    measured = measure(judged, list(by_id), ways) if ways else None
     facts = _facts(settings, checkpoint, data, len(samples), len(ways), card.system)
     write_whole(folder / "audit.csv", table(findings, data.classes).to_csv(index=False).encode("utf-8", "replace"))
-    labels = {image_id: sample.rles for image_id, sample in by_id.items()}
-    sizes = {image_id: (sample.height, sample.width) for image_id, sample in by_id.items()}
-    write_coco(folder / "audit.coco.json", findings, labels, sizes, data.classes)
-    report = assemble(
-        findings, by_id, data.classes, facts, settings["title"], settings["shown"], len(samples), measured
-    )
+    write_coco(folder / "audit.coco.json", findings, by_id, data.classes)
+    report = assemble(findings, by_id, data.classes, facts, settings.title, settings.shown, len(samples), measured)
     size = write_page(report, folder / "audit.html")
-    write_json(folder / "audit.json", {"facts": facts, "settings": settings, "spoiled": ways, "versions": versions()})
+    about = {"facts": facts, "settings": settings.plain(), "spoiled": ways, "versions": versions()}
+    write_json(folder / "audit.json", about)
     show(report, findings, data.classes, folder, size)
     return findings
 
@@ -143,45 +151,54 @@ def _refuse_to_overwrite(folder: Path) -> None:
         raise UserError(f"{table} has verdicts, which another audit would write over: move it, or name another folder")
 
 
+def _open(checkpoint: Path, settings: AuditSettings) -> CheckpointEngine:
+    engine = open_engine(
+        checkpoint,
+        precision=settings.precision,
+        threads=settings.threads,
+        device=settings.device,
+        tta=settings.tta,
+    )
+    assert isinstance(engine, CheckpointEngine), "the settings take no other file"
+    return engine
+
+
 def _out_of_fold(
-    settings: dict, folder: Path, data: StripDataModule, samples: Sequence[Sample], data_keys: dict
+    settings: AuditSettings, training: TrainSettings, folder: Path, data: StripDataModule, samples: Sequence[Sample]
 ) -> list[Finding]:
     """Train the nets of all folds, and judge each image by the one that has not seen it."""
-    if settings["spoil"]:
+    assert data.catalog is not None, "it is loaded"
+    if settings.spoil:
         spoiled = (folder / "spoiled.csv").absolute()
         write_labels(spoiled, samples)
-        data_keys = data_keys | {"csv": str(spoiled)}
-    class_sets = [sample.classes for sample in samples]
-    fold_of = assign_folds(class_sets, data.groups, settings["folds"], settings["seed"])
-    ids = [sample.image_id for sample in samples]
-    training = fold_settings(settings, data_keys)
+        training = training.changed({"data.csv": str(spoiled)})
+    ids, class_sets, groups = [s.image_id for s in samples], [s.classes for s in samples], data.groups
+    fold_of = assign_folds(class_sets, groups, settings.folds, settings.seed)
     labels = data_hash(samples, data.catalog.digests)
-    nets = list(train_folds(training, ids, class_sets, data.groups, fold_of, labels, folder / "folds"))
-    jobs = [(path, [samples[i] for i in np.flatnonzero(fold_of == fold)], fold) for fold, path in enumerate(nets)]
-    return _judged(settings, jobs, len(samples))
+    nets = list(train_folds(training, ids, class_sets, groups, fold_of, labels, folder / "folds"))
+    folds = [[samples[i] for i in np.flatnonzero(fold_of == fold).tolist()] for fold in range(settings.folds)]
+    return _judged(settings, zip(nets, folds, range(settings.folds), strict=True), len(samples))
 
 
-def _judged(settings: dict, jobs: Iterable[tuple[Path, Sequence[Sample], int | None]], images: int) -> list[Finding]:
+def _judged(
+    settings: AuditSettings, jobs: Iterable[tuple[Path, Sequence[Sample], int | None]], images: int
+) -> list[Finding]:
     """Judge samples by checkpoints, one checkpoint in memory at a time."""
-    found: list[Finding] = []
+    judged: list[Finding] = []
     with tqdm(total=images, desc="Judging labels", unit="image", disable=None) as bar:
         for path, samples, fold in jobs:
-            engine = open_engine(path, **_engine(settings))
+            engine = _open(path, settings)
             # Comparing costs about as much as predicting, and one net takes one image at a time.
             for findings in ordered_map(_judge_with(engine, path, fold), samples, available_cores() + 1):
-                found += findings
+                judged += findings
                 bar.update()
             del engine
             gc.collect()
             torch.cuda.empty_cache()
-    return found
+    return judged
 
 
-def _engine(settings: dict) -> dict:
-    return {key: settings[key] for key in ("precision", "threads", "device", "tta")}
-
-
-def _judge_with(engine: CheckpointEngine, checkpoint: Path, fold: int | None):
+def _judge_with(engine: CheckpointEngine, checkpoint: Path, fold: int | None) -> Callable[[Sample], list[Finding]]:
     def judge_sample(sample: Sample) -> list[Finding]:
         probabilities = engine.probabilities(sample.image())
         if not np.isfinite(probabilities).all():
@@ -195,10 +212,11 @@ def _judge_with(engine: CheckpointEngine, checkpoint: Path, fold: int | None):
 
 
 def _facts(
-    settings: dict, checkpoint: Path, data: StripDataModule, judged: int, spoiled: int, system: str
+    settings: AuditSettings, checkpoint: Path, data: StripDataModule, judged: int, spoiled: int, system: str
 ) -> dict[str, str]:
     """What was judged, and by what."""
-    folds = settings["folds"]
+    assert data.catalog is not None, "it is loaded"
+    folds = settings.folds
     by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
     return {
         "Data": f"{data.name} in {data.root}, {data.settings.csv}",
@@ -206,8 +224,8 @@ def _facts(
         "Images": f"{judged:,}" + ("" if folds else " (the validation and test images of the checkpoint's run)"),
         "Judged by": by,
         "Trained as": f"{system}, {checkpoint}",
-        "Size": "x".join(map(str, settings["size"] or data.size)),
-        "Labels spoiled on purpose": f"{spoiled:,} (seed {settings['seed']})" if spoiled else "none",
+        "Size": "x".join(map(str, settings.size or data.size)),
+        "Labels spoiled on purpose": f"{spoiled:,} (seed {settings.seed})" if spoiled else "none",
         "Data hash": data.catalog.data_hash,
     }
 

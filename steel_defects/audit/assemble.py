@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from tqdm import tqdm
+
 from steel_defects.audit import charts
-from steel_defects.audit.finding import KINDS, Finding
-from steel_defects.audit.gallery import class_name, gallery
-from steel_defects.audit.measure import NO_FINDING, Measured
-from steel_defects.audit.spoil import SHIFT
+from steel_defects.audit.finding import KINDS, Finding, by_image
+from steel_defects.audit.sheets import HIGH, class_name, count_images, finding_sheet, kind_sheet
+from steel_defects.audit.spoil import NO_FINDING, WAYS, Measured
 from steel_defects.data.catalog import Sample
-from steel_defects.page.content import Omission, Report, Section, Words
+from steel_defects.data.images import ImageError, read_grey
+from steel_defects.data.rle import decode
+from steel_defects.page.content import Omission, Picture, Report, Section, Shown, Words
+from steel_defects.page.pictures import changed_overlay, labelled_picture
 from steel_defects.page.sheet import Sheet, plural
 
 LISTED = 50  # findings in the page's table; audit.csv has all
-_HIGH = 0.5  # score
-_WAYS = {
-    "removed": "label removed",
-    "swapped": "label given to another class",
-    "shifted": f"label moved by {SHIFT} px",
-}
+_NAMED = 5  # images that cannot be shown
 WORDS = Words(
     facts="What was judged, and by what",
     gallery="Findings",
@@ -53,7 +53,6 @@ def assemble(
     shown: int,
     judged: int,
     measured: Measured | None = None,
-    omissions: Sequence[Omission] = (),
 ) -> Report:
     """Compute all of the page.
 
@@ -62,14 +61,13 @@ def assemble(
         samples: with the labels that were judged, by image id; of the images with findings at least.
         classes: names of the defect classes.
         facts: what was judged, and by what: label -> text.
-        title: of the page.
-        shown: findings with a picture at most, the first ones.
+        title: the page's.
+        shown: how many findings have a picture at most, the first ones.
         judged: number of images.
         measured: how many labels spoiled on purpose were found; None where none were spoiled.
-        omissions: what was not judged, say.
     """
-    pictures, unread = gallery(findings[:shown], samples, classes)
-    drawn = {one.group for picture in pictures for one in picture.shown}
+    pictures, unread = _gallery(findings[:shown], samples, classes)
+    drawn = {shown.group for picture in pictures for shown in picture.shown}
     note = WORDS.gallery_note
     if len(findings) > shown:
         note += f" The first {shown:,} of {len(findings):,} findings have pictures; audit.csv has all."
@@ -86,19 +84,21 @@ def assemble(
         gallery=pictures,
         groups=[words for words in KINDS.values() if words in drawn],
         classes=classes,
-        omissions=[*omissions, *unread],
+        omissions=unread,
         words=replace(WORDS, gallery_note=note),
     )
 
 
 def _sentences(findings: Sequence[Finding], judged: int, measured: Measured | None) -> list[str]:
     """What came out."""
-    images, high = _images(findings), _images([one for one in findings if one.score >= _HIGH])
-    found = f"{images:,} {'has' if images == 1 else 'have'} a finding" if images else "none has a finding"
-    some = f", {high:,} of them with a score of {_HIGH} or more" if images else ""
-    lines = [f"{plural(judged, 'image')} judged; {found}{some}."]
+    images, high = count_images(findings), count_images([f for f in findings if f.score >= HIGH])
+    lines = [f"{plural(judged, 'image')} judged; none has a finding."]
     if images:
-        counts = {kind: _images([one for one in findings if one.kind == kind]) for kind in KINDS}
+        lines = [
+            f"{plural(judged, 'image')} judged; {images:,} {'has' if images == 1 else 'have'} a finding, "
+            f"{high:,} of them with a score of {HIGH} or more."
+        ]
+        counts = {kind: count_images([f for f in findings if f.kind == kind]) for kind in KINDS}
         kind = max(counts, key=counts.__getitem__)
         lines.append(f"Most frequent: {KINDS[kind]} ({plural(counts[kind], 'image')}).")
     if measured:
@@ -140,7 +140,7 @@ def _trust(measured: Measured) -> Section:
     headings = ["spoiled", "labels", f"among the first {measured.spoiled:,}"]
     lines = [
         [
-            _WAYS[way],
+            WAYS[way],
             *(f"{count:,}" for count in measured.ways.loc[way, ["spoiled", "found"]]),
             *(f"{count:,}" for count in measured.called.loc[way, called]),
         ]
@@ -156,7 +156,7 @@ def _trust(measured: Measured) -> Section:
 
 
 def _kinds(findings: Sequence[Finding], classes: Sequence[str]) -> Section:
-    scores = {words: [one.score for one in findings if one.kind == kind] for kind, words in KINDS.items()}
+    scores = {words: [f.score for f in findings if f.kind == kind] for kind, words in KINDS.items()}
     return Section(
         "kinds",
         "Kinds of finding",
@@ -166,55 +166,57 @@ def _kinds(findings: Sequence[Finding], classes: Sequence[str]) -> Section:
     )
 
 
-def kind_sheet(findings: Sequence[Finding], classes: Sequence[str]) -> Sheet:
-    """A row a kind: how many there are, in how many images, and of which class."""
-
-    def row(words: str, own: Sequence[Finding]) -> list[str]:
-        high = [one for one in own if one.score >= _HIGH]
-        by_class = [sum((one.class_id or one.suggested_id) == c for one in own) for c in range(1, len(classes) + 1)]
-        return [words, *(f"{count:,}" for count in (len(own), len(high), _images(own), *by_class))]
-
-    lines = [row(words, [one for one in findings if one.kind == kind]) for kind, words in KINDS.items()]
-    title = "Findings by kind and class: the one marked, or the one suggested where nothing is marked"
-    headings = ["kind", "findings", f"score {_HIGH} or more", "images", *classes]
-    return Sheet(title, headings, [*lines, row("all", findings)])
-
-
-def finding_sheet(findings: Sequence[Finding], classes: Sequence[str], most: int) -> Sheet:
-    """A row a finding, the first `most` of them; ranks are of images, as in audit.csv."""
-    ranks = _ranks(findings)
-    lines = [
-        [
-            f"{ranks[one.image_id]:,}",
-            one.image_id,
-            KINDS[one.kind],
-            _change(one, classes),
-            f"{one.score:.2f}",
-            f"{one.confidence:.2f}",
-            f"{one.marked_px:,} -> {one.suggested_px:,}",
-            one.reason,
-        ]
-        for one in findings[:most]
-    ]
-    title = f"The first {most} of {len(findings):,} findings" if len(findings) > most else "All findings"
-    headings = ["rank", "image", "kind", "marked -> suggested", "score", "confidence", "pixels", "reason"]
-    return Sheet(title, headings, lines, left=(1, 2, 3, 7))
+def _gallery(
+    findings: Sequence[Finding], samples: Mapping[str, Sample], classes: Sequence[str]
+) -> tuple[list[Picture], list[Omission]]:
+    """A picture for each image, one in memory at a time; and images that cannot be shown any more."""
+    pictures, omissions = [], []
+    images = list(by_image(findings))
+    for rank, image_id, of_image in tqdm(images, "Drawing findings", unit="image", disable=None):
+        try:
+            pictures.append(_picture(of_image, samples[image_id], classes, rank))
+        except ImageError as error:
+            omissions.append(Omission(image_id, f"{error}; not shown"))
+    if unnamed := omissions[_NAMED:]:
+        omissions[_NAMED:] = [Omission("Pictures", f"{plural(len(unnamed), 'more image')} cannot be shown")]
+    return pictures, omissions
 
 
-def _change(finding: Finding, classes: Sequence[str]) -> str:
-    own, other = (
-        class_name(finding.class_id, classes, "nothing"),
-        class_name(finding.suggested_id, classes, "no defect"),
+def _picture(findings: Sequence[Finding], sample: Sample, classes: Sequence[str], rank: int) -> Picture:
+    """An image with its labels and its findings.
+
+    Raises:
+        ImageError: where it cannot be read, or is not what was judged.
+    """
+    image, size = read_grey(sample.path), (sample.height, sample.width)
+    if image.shape != size:
+        raise ImageError(f"has {image.shape[0]}x{image.shape[1]} pixels by now, and had {size[0]}x{size[1]}")
+    cards = [_shown(finding, classes) for finding in findings]
+    return labelled_picture(sample.image_id, image, sample.mask(), classes, cards, caption=f"rank {rank:,}")
+
+
+def _shown(finding: Finding, classes: Sequence[str]) -> Shown:
+    marked, suggested = (
+        (decode(code, *finding.size) > 0).astype(np.uint8) * np.uint8(c)
+        for code, c in ((finding.marked, finding.class_id), (finding.suggested, finding.suggested_id))
     )
-    return own if own == other else f"{own} -> {other}"
+    score = float(finding.score)
+    return Shown(
+        group=KINDS[finding.kind],
+        overlay=changed_overlay(marked, suggested),
+        score=score,
+        class_scores={classes[c - 1]: score for c in (finding.class_id, finding.suggested_id) if c},
+        note=f"{_what(finding, classes)}: {finding.reason}",
+        verdict=f"score {score:.2f}",
+    )
 
 
-def _ranks(findings: Sequence[Finding]) -> dict[str, int]:
-    ranks: dict[str, int] = {}
-    for finding in findings:
-        ranks.setdefault(finding.image_id, len(ranks) + 1)
-    return ranks
-
-
-def _images(findings: Sequence[Finding]) -> int:
-    return len({finding.image_id for finding in findings})
+def _what(finding: Finding, classes: Sequence[str]) -> str:
+    """Class marked and class suggested, in words."""
+    suggested = class_name(finding.suggested_id, classes, "no defect")
+    if not finding.class_id:
+        return f"{suggested} suggested"
+    marked = classes[finding.class_id - 1]
+    if finding.class_id == finding.suggested_id:
+        return f"{marked} redrawn"
+    return f"{marked} marked, {suggested} suggested"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from steel_defects.audit.measure import Measured
+from steel_defects.audit.spoil import Measured
 from steel_defects.page.content import Chart
 from steel_defects.page.drawing import INK, WIDTH, legend_below, panels, whole_ticks
 from steel_defects.page.overlay import PALETTE

@@ -16,21 +16,15 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from steel_defects.audit.finding import Finding
+from steel_defects.audit.finding import Finding, by_image
 from steel_defects.core.files import write_whole
+from steel_defects.data.catalog import Sample
 from steel_defects.data.coco import Writer, shape_of_code, shapes_of_runs
 from steel_defects.data.components import connected_runs
-from steel_defects.data.labels import label_mask
 from steel_defects.data.rle import decode
 
 
-def write_coco(
-    path: Path,
-    findings: Sequence[Finding],
-    labels: Mapping[str, Mapping[int, str]],
-    sizes: Mapping[str, tuple[int, int]],
-    classes: Sequence[str],
-) -> None:
+def write_coco(path: Path, findings: Sequence[Finding], samples: Mapping[str, Sample], classes: Sequence[str]) -> None:
     """Write the images that have findings, with their labels and with what is suggested in their place.
 
     Categories 1 to C are the classes, of supercategory `label`; C + 1 to 2C are `<class> (suggested)`, of supercategory
@@ -43,35 +37,28 @@ def write_coco(
     `suggestion`), `kind`, `score`, `reason` and `rank`, as in `audit.csv`; other labels have `source` alone.
 
     Args:
-        path: file to write; folders above it are made.
+        path: the file to write; folders above it are made.
         findings: as `ranked` returns them; of these very labels.
-        labels: image id -> class -> run-length code, of the images with findings at least; images without any defect
-            may be absent.
-        sizes: image id -> (height, width) in pixels, likewise.
+        samples: image id -> the image with the labels that were judged; those with findings at least.
         classes: names of the defect classes.
 
     Raises:
         UserError: where the file cannot be written.
     """
-    by_image: dict[str, list[Finding]] = {}
-    for finding in findings:
-        by_image.setdefault(finding.image_id, []).append(finding)
-
     text = io.StringIO()
     categories = [(name, "label") for name in classes] + [(f"{name} (suggested)", "suggestion") for name in classes]
     coco = Writer(text, io.StringIO(), "Labels that look wrong, found by steel_defects", categories)
-    for rank, (image_id, found) in enumerate(by_image.items(), start=1):
-        size = sizes[image_id]
+    for rank, image_id, of_image in by_image(findings):
+        size, mask = (samples[image_id].height, samples[image_id].width), samples[image_id].mask()
         coco.image(image_id, size)
-        mask = label_mask(labels.get(image_id, {}), *size)
-        for finding in found:
+        for finding in of_image:
             if not finding.suggested_id:
                 mask[decode(finding.marked, *size).astype(bool)] = 0
         runs = connected_runs(mask)
         if len(runs.first):
             for c, shape in zip(runs.classes[runs.first].tolist(), shapes_of_runs(runs, size), strict=True):
                 coco.instance(c, shape, attributes={"source": "label"})
-        for finding in found:
+        for finding in of_image:
             _add_finding(coco, finding, rank, size, len(classes))
     coco.close()
     write_whole(Path(path), text.getvalue().encode())
@@ -84,5 +71,5 @@ def _add_finding(coco: Writer, finding: Finding, rank: int, size: tuple[int, int
     else:
         source, category, code = "label", finding.class_id, finding.marked
     score = round(float(finding.score), 4)
-    said = {"source": source, "kind": finding.kind, "score": score, "reason": finding.reason, "rank": rank}
-    coco.instance(category, shape_of_code(code, size), score, attributes=said)
+    attributes = {"source": source, "kind": finding.kind, "score": score, "reason": finding.reason, "rank": rank}
+    coco.instance(category, shape_of_code(code, size), score, attributes=attributes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import pandas as pd
 
@@ -49,11 +50,11 @@ class Finding:
         reason: a sentence.
         class_id: the class marked; 0 where nothing is.
         suggested_id: the class suggested; 0 for no defect.
-        confidence: of the nets in what they see instead, mean over the pixels in dispute, 0 to 1.
+        confidence: how sure the nets are of what they see instead, the mean over the pixels in dispute, 0 to 1.
         marked: run-length code (Kaggle's) of the marked pixels it is about; empty where nothing is marked.
         suggested: likewise of the pixels that would be `suggested_id` in their place.
         marked_px, suggested_px: their number.
-        fold: of the net that judged it, from 0; None for a checkpoint that judged its own held-out images.
+        fold: number of the net that judged it, from 0; None for a checkpoint that judged its own held-out images.
     """
 
     image_id: str
@@ -79,6 +80,17 @@ def ranked(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (-worst[f.image_id], f.image_id, -f.score, f.kind))
 
 
+def by_image(findings: Sequence[Finding]) -> Iterator[tuple[int, str, list[Finding]]]:
+    """Rank, from 1, and id of each image, and its findings.
+
+    Args:
+        findings: as `ranked` returns them.
+    """
+    groups = groupby(findings, key=lambda finding: finding.image_id)
+    for rank, (image_id, of_image) in enumerate(groups, start=1):
+        yield rank, image_id, list(of_image)
+
+
 def table(findings: Sequence[Finding], classes: Sequence[str]) -> pd.DataFrame:
     """The findings as `audit.csv` holds them, in the order given; `rank` counts images, from 1.
 
@@ -87,15 +99,14 @@ def table(findings: Sequence[Finding], classes: Sequence[str]) -> pd.DataFrame:
         classes: names of the defect classes.
     """
     names = ["", *classes]
-    ranks: dict[str, int] = {}
     rows = []
-    for f in findings:
-        rank = ranks.setdefault(f.image_id, len(ranks) + 1)
-        said = [rank, f.image_id, "", round(f.score, 4), f.kind, f.reason]
-        sides = [names[f.class_id], f.class_id or None, names[f.suggested_id], f.suggested_id or None]
-        sizes = [round(f.confidence, 4), f.marked_px, f.suggested_px]
-        rows.append([*said, *sides, *sizes, f.fold, f.marked, f.suggested])
-    found = pd.DataFrame(rows, columns=COLUMNS)
+    for rank, image_id, of_image in by_image(findings):
+        for f in of_image:
+            rated = [rank, image_id, "", round(f.score, 4), f.kind, f.reason]
+            sides = [names[f.class_id], f.class_id or None, names[f.suggested_id], f.suggested_id or None]
+            sizes = [round(f.confidence, 4), f.marked_px, f.suggested_px]
+            rows.append([*rated, *sides, *sizes, f.fold, f.marked, f.suggested])
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     for column in ("class_id", "suggested_class_id", "fold"):
-        found[column] = found[column].astype("Int64")
-    return found
+        frame[column] = frame[column].astype("Int64")
+    return frame

@@ -6,18 +6,22 @@ import hashlib
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
+from steel_defects.audit.settings import AuditSettings
 from steel_defects.core.errors import UserError
-from steel_defects.core.runs import RunFolder
+from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.core.settings import read
+from steel_defects.data.settings import DataSettings
 from steel_defects.data.split import write_split
+from steel_defects.loggers.settings import LOGGERS
 from steel_defects.page.sheet import plural
-from steel_defects.train.settings import TrainSettings
+from steel_defects.train.settings import TrainerSettings, TrainSettings
 from steel_defects.train.training import train
 
 log = logging.getLogger(__name__)
@@ -28,9 +32,9 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
 
     Args:
         class_sets: classes in each image.
-        groups: number of each image's group of twins.
+        groups: the number of each image's group of twins.
         folds: how many.
-        seed: of the order in which groups are dealt.
+        seed: decides the order in which groups are dealt.
 
     Returns:
         int64 [N], the fold of each image, from 0.
@@ -48,11 +52,11 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     strata = {number: tuple(sorted({c for i in members[number] for c in class_sets[i]})) for number in order}
     sizes = Counter(strata.values())
     order.sort(key=lambda number: (sizes[strata[number]], strata[number], -len(members[number])))  # rare ones first
-    own: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0] * folds)
+    dealt: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0] * folds)
     total = [0] * folds
     fold_of = np.zeros(len(groups), np.int64)
     for number in order:
-        stratum = own[strata[number]]
+        stratum = dealt[strata[number]]
         fold = min(range(folds), key=lambda k: (stratum[k], total[k]))
         fold_of[members[number]] = fold
         stratum[fold] += len(members[number])
@@ -62,8 +66,44 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     return fold_of
 
 
+def fold_settings(settings: AuditSettings, checkpoint: Path, data: DataSettings) -> TrainSettings:
+    """Settings of the nets of an audit: those of the checkpoint's run, with what the audit changes.
+
+    Args:
+        settings: the audit's.
+        checkpoint: the file that lies in the run's folder.
+        data: those of the data that is judged.
+
+    Raises:
+        UserError: where the checkpoint lies in no run folder, or the run's settings make no sense by now.
+    """
+    run = find_run(checkpoint)
+    if run is None:
+        raise UserError(
+            f"{checkpoint} lies in no run folder, so that nothing says how it was trained. Name one in "
+            "<run>/checkpoints/; or folds=0 with data.split.file=<its split.csv>"
+        )
+    saved: Any = OmegaConf.to_container(OmegaConf.load(run.config), resolve=True)
+    # A strategy of several processes would start the whole audit in each of them.
+    # Stopping early would go by the very labels that the fold is to judge.
+    alone = {"devices": 1, "num_nodes": 1, "strategy": "auto", "early_stopping": None}
+    given = settings.trainer.model_dump(exclude_none=True)
+    values = {
+        **{key: saved[key] for key in ("system", "seed", "encoder", "model")},
+        "data": data.changed({"size": settings.size or data.size, "split.file": None}).plain(),
+        "recipe": {**saved["recipe"], "epochs": settings.epochs or saved["recipe"]["epochs"]},
+        "trainer": read(TrainerSettings, saved["trainer"]).changed(given | alone).plain(),
+        "logger": {"project": "steel_defects", "tags": [], "log_model": False, **dict.fromkeys(LOGGERS, False)},
+        "resume": None,
+        "figures": False,
+        "speed": False,
+        "scores": [],
+    }
+    return read(TrainSettings, values)
+
+
 def train_folds(
-    settings: Mapping,
+    settings: TrainSettings,
     image_ids: Sequence[str],
     class_sets: Sequence[tuple[int, ...]],
     groups: Sequence[int],
@@ -78,10 +118,10 @@ def train_folds(
     epoch.
 
     Args:
-        settings: of a run, as conf/train.yaml.
-        image_ids, class_sets, groups: of all images.
+        settings: those of a run.
+        image_ids, class_sets, groups: what is said of all images, in the same order.
         fold_of: int [N], as `assign_folds` returns it.
-        labels: hash of pictures and labels.
+        labels: the hash of pictures and labels.
         folder: where the folds' runs go.
 
     Yields:
@@ -102,18 +142,18 @@ def train_folds(
         run.config.parent.mkdir(parents=True, exist_ok=True)
         split = home / f"fold-{fold + 1}.csv"
         write_split(split, image_ids, parts.tolist(), class_sets, groups)
-        own = {**settings, "data": {**settings["data"], "split": {**settings["data"]["split"], "file": str(split)}}}
-        OmegaConf.save(OmegaConf.create(own), run.config)
-        effort = f"{plural(settings['recipe']['epochs'], 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
+        with_split = settings.changed({"data.split.file": str(split)})
+        OmegaConf.save(OmegaConf.create(with_split.plain()), run.config)
+        effort = f"{plural(settings.recipe.epochs, 'epoch')} on {plural(len(image_ids) - len(held_out), 'image')}"
         log.info("Fold %d of %d: %s, to judge %d", fold + 1, folds, effort, len(held_out))
-        summary = train(read(TrainSettings, own), run, quiet=True)
+        summary = train(with_split, run, quiet=True)
         log.info("Fold %d of %d: miou %s on half of its own images", fold + 1, folds, _rounded(summary["test"]["miou"]))
         yield run.last
 
 
-def _digest(settings: Mapping, image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
+def _digest(settings: TrainSettings, image_ids: Sequence[str], fold_of: np.ndarray, labels: str) -> str:
     """Names the folder of what was trained just so: with other settings, images, labels or folds it is another."""
-    content = json.dumps([settings, list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
+    content = json.dumps([settings.plain(), list(image_ids), fold_of.tolist(), labels], sort_keys=True, default=str)
     return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
 

@@ -13,7 +13,6 @@ A mark that would fit what is seen better elsewhere adds `_MOVED` times what its
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -29,26 +28,14 @@ _MOVED = 2.0  # weight of the overlap that a mark would gain elsewhere
 _LEAST_GAIN = 0.05  # of overlap: below this outlines are merely drawn otherwise
 
 
-@dataclass(frozen=True)
 class _Scale:
     """Lengths and areas that go with the size of an image, in pixels."""
 
-    tolerance: int
-    blob: float
-    tiny: float
-    near: float
-    far: int
-
-    @staticmethod
-    def of(size: tuple[int, int]) -> _Scale:
-        tolerance = max(1, round(_TOLERANCE * min(size)))
-        return _Scale(
-            tolerance=tolerance,
-            blob=np.pi * (_BLOB * tolerance) ** 2,
-            tiny=np.pi * tolerance**2,
-            near=_NEAR * tolerance,
-            far=_FAR * tolerance,
-        )
+    def __init__(self, size: tuple[int, ...]) -> None:
+        self.tolerance = max(1, round(_TOLERANCE * min(size)))
+        self.blob = np.pi * (_BLOB * self.tolerance) ** 2
+        self.tiny = np.pi * self.tolerance**2
+        self.near, self.far = _NEAR * self.tolerance, _FAR * self.tolerance
 
     def around(self, inside: np.ndarray) -> np.ndarray:
         """Bool [H, W]: within the tolerance of what is inside."""
@@ -61,20 +48,17 @@ def judge(image_id: str, mask: np.ndarray, probabilities: np.ndarray, fold: int 
     """Compare the labels of an image with what nets see in it.
 
     Args:
-        image_id: of the image.
+        image_id: the image, for the record.
         mask: its labels, uint8 [H, W], class indices, 0 background.
         probabilities: float32 [C + 1, H, W], of the background and each class.
-        fold: of the net, for the record.
+        fold: number of the net, likewise.
 
     Returns:
         At most one finding for each kind, class marked and class suggested; none where nothing is in dispute.
     """
-    found: list[Finding] = []
     case = _Case(image_id, mask, probabilities, fold)
-    for c in range(1, len(probabilities)):
-        if (mask == c).any() or (case.seen == c).any():
-            found += _judge_class(case, c)
-    return found
+    classes = [c for c in range(1, len(probabilities)) if (mask == c).any() or (case.seen == c).any()]
+    return [finding for c in classes for finding in _judge_class(case, c)]
 
 
 class _Case:
@@ -83,7 +67,7 @@ class _Case:
     def __init__(self, image_id: str, mask: np.ndarray, probabilities: np.ndarray, fold: int | None) -> None:
         self.image_id, self.mask, self.probabilities, self.fold = image_id, mask, probabilities, fold
         self.seen = probabilities.argmax(axis=0).astype(np.uint8)
-        self.scale = _Scale.of(mask.shape)
+        self.scale = _Scale(mask.shape)
 
     def finding(
         self,
@@ -97,10 +81,14 @@ class _Case:
         """Put a finding on record.
 
         Args:
-            confidence: of the net in what it sees instead, float [n], in each pixel in dispute; the mean is recorded.
+            confidence: how sure the net is of what it sees instead, float [n], in each pixel in dispute; the mean is
+                recorded.
             marked, suggested: class and bool [H, W]; (0, None) for nothing.
         """
-        sides = [(c, "", 0) if own is None else (c, encode(own), int(own.sum())) for c, own in (marked, suggested)]
+        sides = [
+            (c, "", 0) if inside is None else (c, encode(inside), int(inside.sum()))
+            for c, inside in (marked, suggested)
+        ]
         (class_id, marked_code, marked_px), (suggested_id, suggested_code, suggested_px) = sides
         return Finding(
             image_id=self.image_id,
@@ -162,9 +150,9 @@ def _judge_class(case: _Case, c: int) -> Iterator[Finding]:
     disputed = extra | lost
     if disputed.any():
         # All that the marks taken away stood for is drawn again.
-        own = _touching(marked, lost | scale.around(_touching(seen, extra)))
-        drawn = _touching(seen, extra | scale.around(own))
-        yield case.finding("outline", share(disputed), _outline(extra, lost), against[disputed], (c, own), (c, drawn))
+        taken = _touching(marked, lost | scale.around(_touching(seen, extra)))
+        drawn = _touching(seen, extra | scale.around(taken))
+        yield case.finding("outline", share(disputed), _outline(extra, lost), against[disputed], (c, taken), (c, drawn))
 
 
 def _unmarked(
@@ -202,12 +190,9 @@ def _doubtful(
 
 
 def _outline(extra: np.ndarray, lost: np.ndarray) -> str:
-    said = []
-    if lost.any():
-        said.append(f"{_pixels(lost)} are marked far beyond what is seen")
-    if extra.any():
-        said.append(f"{_pixels(extra)} are seen far beyond the mark")
-    return " and ".join(said)
+    wide = [f"{_pixels(lost)} are marked far beyond what is seen"] if lost.any() else []
+    narrow = [f"{_pixels(extra)} are seen far beyond the mark"] if extra.any() else []
+    return " and ".join(wide + narrow)
 
 
 def _moved(better: Displacement) -> str:

@@ -63,7 +63,7 @@ def read_review(
 
     Args:
         path: UTF-8 text with commas; order of columns free, further columns and blank lines ignored.
-        image_ids: of the data set.
+        image_ids: those of the data set.
         sizes: image id -> (height, width) in pixels, of the images that could be read.
         classes: names of the defect classes.
 
@@ -86,25 +86,25 @@ def read_review(
             continue
         row = dict(zip(header, cells, strict=False))
         image, verdict = row["ImageId"].strip(), row["verdict"].strip().lower()
-        wrong = []
+        problems = []
         if verdict not in ("", *VERDICTS):
-            wrong.append(f"unknown verdict {verdict[:40]!r}: it takes {', '.join(VERDICTS)}, or stays empty")
+            problems.append(f"unknown verdict {verdict[:40]!r}: it takes {', '.join(VERDICTS)}, or stays empty")
         if image not in image_ids:
-            wrong.append(f"image {image[:80]!r} is not in the data set")
+            problems.append(f"image {image[:80]!r} is not in the data set")
         elif verdict == "accept" and image not in sizes:
-            wrong.append(f"image {image} cannot be read, and its labels cannot be corrected")
+            problems.append(f"image {image} cannot be read, and its labels cannot be corrected")
         elif verdict == "accept":
             change = _read_change(line, row, sizes[image], len(classes))
             if isinstance(change, Change):
                 accepted.setdefault(image, []).append(change)
             else:
-                wrong = change
+                problems = change
         elif verdict == "exclude":
             excluded.add(image)
         verdicts[verdict] += 1
-        faults += [Fault(str(path), message, line) for message in wrong]
+        faults += [Fault(str(path), message, line) for message in problems]
     for image, changes in accepted.items():
-        faults += [Fault(str(path), *wrong) for wrong in _contradictions(image, changes, sizes[image], classes)]
+        faults += [Fault(str(path), *problem) for problem in _contradictions(image, changes, sizes[image], classes)]
     if faults:
         raise DataFaults(sorted(faults, key=lambda fault: fault.row or 0), _WAY_OUT)
     return Review(path, accepted, frozenset(excluded), verdicts)
@@ -151,28 +151,30 @@ def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str] | T
 
 def _read_change(line: int, row: Mapping[str, str], size: tuple[int, int], num_classes: int) -> Change | list[str]:
     """An accepted row, or what is wrong with it."""
-    wrong: list[str] = []
+    problems: list[str] = []
     ids: dict[str, int] = {}  # without those that are no number
     for column in ("class_id", "suggested_class_id"):
         text = row[column].strip()
         match = _CLASS.fullmatch(text)
         if text and not match:
-            wrong.append(f"{column} {text[:40]!r} is not a whole number")
+            problems.append(f"{column} {text[:40]!r} is not a whole number")
             continue
         ids[column] = int(match[1]) if match else 0
         if ids[column] > num_classes:
-            wrong.append(
+            problems.append(
                 f"{column} {ids[column]} is outside 1 to {num_classes}: data.classes names {num_classes} classes"
             )
     for name, column in (("marked", "class_id"), ("suggested", "suggested_class_id")):
         if fault := _code_fault(row[name], row.get(f"{name}_px", "").strip(), size):
-            wrong.append(f"{name}: {fault}")
+            problems.append(f"{name}: {fault}")
         elif column in ids and bool(row[name].strip()) != bool(ids[column]):
-            wrong.append(f"{column} is given, {name} is empty" if ids[column] else f"{name} is given, {column} is not")
-    if not wrong and not any(ids.values()):
-        wrong.append("is accepted, and neither marks nor suggests anything")
-    if wrong:
-        return wrong
+            problems.append(
+                f"{column} is given, {name} is empty" if ids[column] else f"{name} is given, {column} is not"
+            )
+    if not problems and not any(ids.values()):
+        problems.append("is accepted, and neither marks nor suggests anything")
+    if problems:
+        return problems
     return Change(line, ids["class_id"], ids["suggested_class_id"], row["marked"].strip(), row["suggested"].strip())
 
 

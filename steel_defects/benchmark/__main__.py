@@ -22,45 +22,50 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("benchmark")
+    begin("benchmark", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 import os
 import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from steel_defects import CONF_DIR
-from steel_defects.benchmark.chart import draw_chart
+from steel_defects.benchmark.engines import default_engines
 from steel_defects.benchmark.files import Pictures
-from steel_defects.benchmark.measure import measure_loading, measure_system
-from steel_defects.benchmark.plan import Plan, make_plan
-from steel_defects.benchmark.progress import Progress
-from steel_defects.benchmark.report import METHOD, file_sheet, markdown, paper_sheets, system_sheets, train_sheet
+from steel_defects.benchmark.measure import Progress, measure_loading, measure_system
+from steel_defects.benchmark.report import (
+    METHOD,
+    draw_chart,
+    file_sheet,
+    markdown,
+    paper_sheets,
+    system_sheets,
+    train_sheet,
+)
 from steel_defects.benchmark.rows import Row, size_name, write_csv
+from steel_defects.benchmark.settings import AUTO, BenchmarkSettings
 from steel_defects.benchmark.systems import read_system
-from steel_defects.cli.arguments import start
+from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import quiet_libraries, stop, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.machine import cpu_name
 from steel_defects.core.packages import versions
 from steel_defects.core.paper import DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.core.runs import write_json
-from steel_defects.page.sheet import Sheet
+from steel_defects.core.settings import read
+from steel_defects.page.sheet import Sheet, plural
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +74,10 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnxruntime", "onn
 
 @hydra.main(config_path=CONF_DIR, config_name="benchmark", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """One benchmark; interrupted, it says what is there."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        benchmark(OmegaConf.to_container(cfg, resolve=True), folder)
+        benchmark(read(BenchmarkSettings, plain(cfg)), folder)
     except UserError as error:
         stop(error)
     except KeyboardInterrupt:
@@ -80,12 +86,12 @@ def main(cfg: DictConfig) -> None:
         sys.exit(130)
 
 
-def benchmark(settings: Mapping, folder: Path) -> list[Row]:
+def benchmark(settings: BenchmarkSettings, folder: Path) -> list[Row]:
     """Measure, print and write.
 
     Args:
-        settings: conf/benchmark.yaml, composed, as plain values.
-        folder: to write into.
+        settings: settings of the command.
+        folder: folder to write into.
 
     Returns:
         What was measured.
@@ -95,9 +101,10 @@ def benchmark(settings: Mapping, folder: Path) -> list[Row]:
     """
     quiet_libraries()
     cv2.setNumThreads(1)  # as predict does: each image has its thread
-    plan = make_plan(settings)
-    given = Pictures.given(plan.input, plan.images) if plan.end_to_end and plan.input else None
-    about = describe(plan)
+    if settings.engines == (AUTO,):  # read once more, for what does not go with those of this machine
+        settings = read(BenchmarkSettings, settings.model_dump() | {"engines": default_engines()})
+    given = Pictures.given(settings.input, settings.images) if settings.end_to_end and settings.input else None
+    about = describe(settings)
     for key in ("device", "threads", "rounds", "systems", "engines"):
         log.info("%-8s %s", key, about[key])
     log.info("%-8s %s", "folder", folder)
@@ -110,48 +117,53 @@ def benchmark(settings: Mapping, folder: Path) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         pictures = {}
-        for size in plan.sizes if plan.end_to_end else ():
-            pictures[size] = given or Pictures.drawn(size, plan.images, Path(scratch) / size_name(size))
-        rows += measure_loading(plan, pictures)
-        for i, name in enumerate(plan.systems, start=1):
-            with logging_redirect_tqdm(), Progress(f"{i}/{len(plan.systems)} {name}", plan) as progress:
-                rows += measure_system(plan, read_system(name), pictures, progress.tell)
-            write(folder, rows, about, plan, complete=i == len(plan.systems))
+        for size in settings.sizes if settings.end_to_end else ():
+            pictures[size] = given or Pictures.drawn(size, settings.images, Path(scratch) / size_name(size))
+        rows += measure_loading(settings, pictures)
+        for i, name in enumerate(settings.systems, start=1):
+            with logging_redirect_tqdm(), Progress(f"{i}/{len(settings.systems)} {name}", settings) as progress:
+                rows += measure_system(settings, read_system(name), pictures, progress.tell)
+            write(folder, rows, about, settings, complete=i == len(settings.systems))
             show(system_sheets(rows, name))
-    show([file_sheet(rows), train_sheet(rows, plan.batch_size), *paper_sheets(rows)])
+    show([file_sheet(rows), train_sheet(rows, settings.train.batch_size), *paper_sheets(rows)])
     for line in METHOD[1:]:
         log.info("%s", line)
     log.info("Results: %s", folder)
     return rows
 
 
-def describe(plan: Plan) -> dict:
+def describe(settings: BenchmarkSettings) -> dict[str, Any]:
     """What is measured, on what, with what, when."""
-    device = cpu_name()
+    device, train = cpu_name(), settings.train
     if torch.cuda.is_available():
         device += f" and {torch.cuda.get_device_name()}"
     return {
         "device": device,
-        "threads": plan.threads,
+        "threads": settings.cores,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,  # processes that ran in the last minute
-        "systems": ", ".join(plan.systems),
-        "engines": ", ".join(plan.engines),
-        "rounds": f"{plan.rounds} of {plan.seconds:g} s each, {plan.file_rounds} from file to file",
-        "training": f"batch {plan.batch_size} at {size_name(plan.train_size)}, {plan.steps} steps after one to warm up",
+        "systems": ", ".join(settings.systems),
+        "engines": ", ".join(settings.engines),
+        "rounds": f"{settings.rounds} of {settings.seconds:g} s each, {settings.file_rounds} from file to file",
+        "training": f"batch {train.batch_size} at {size_name(train.size)}, {train.steps} steps after one to warm up",
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "system": platform.platform(),
         "versions": dict.fromkeys(_PACKAGES) | versions(_PACKAGES) | {"opencv": cv2.__version__},
     }
 
 
-def write(folder: Path, rows: Sequence[Row], about: Mapping, plan: Plan, complete: bool) -> None:
+def write(
+    folder: Path, rows: Sequence[Row], about: Mapping[str, Any], settings: BenchmarkSettings, complete: bool
+) -> None:
     """Write all files, over those of the system before."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "benchmark.csv", rows)
-    content = {"complete": complete, **about, "plan": asdict(plan), "paper": {"device": DEVICE, **_paper()}}
+    train = settings.train
+    plan = settings.model_dump(exclude={"train"}) | {"threads": settings.cores}
+    plan |= {"batch_size": train.batch_size, "steps": train.steps, "train_size": train.size}
+    content = {"complete": complete, **about, "plan": plan, "paper": {"device": DEVICE, **_paper()}}
     write_json(folder / "benchmark.json", content | {"rows": [row.as_dict() for row in rows]})
-    (folder / "benchmark.md").write_text(markdown(rows, about, plan.batch_size, complete), encoding="utf-8")
-    draw_chart(rows, folder / "benchmark.png", f"{plan.threads} thread{'s' * (plan.threads != 1)} of {about['device']}")
+    (folder / "benchmark.md").write_text(markdown(rows, about, train.batch_size, complete), encoding="utf-8")
+    draw_chart(rows, folder / "benchmark.png", f"{plural(settings.cores, 'thread')} of {about['device']}")
 
 
 def show(sheets: Sequence[Sheet | None]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from steel_defects.benchmark.settings import ENGINES, Kind
 from steel_defects.benchmark.systems import System
 from steel_defects.benchmark.timing import reason
 from steel_defects.export.convert import stamp, trace, write_model
@@ -22,34 +22,6 @@ from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 from steel_defects.models.module import SegmentationModule
-
-
-@dataclass(frozen=True)
-class Kind:
-    """An engine that can be asked for.
-
-    Args:
-        suffix: of its file.
-        precision: it computes in.
-        device: `cpu` or `cuda`.
-    """
-
-    suffix: str
-    precision: str
-    device: str = "cpu"
-
-
-ENGINES = {
-    "pytorch-fp32": Kind(".ckpt", "fp32"),
-    "pytorch-bf16": Kind(".ckpt", "bf16"),
-    "onnx-fp32": Kind(".onnx", "fp32"),
-    "openvino-fp32": Kind(".xml", "fp32"),
-    "openvino-bf16": Kind(".xml", "bf16"),
-    "openvino-int8": Kind(".xml", "int8"),
-    "openvino-int8-bf16": Kind(".xml", "int8-bf16"),
-    "cuda-fp32": Kind(".ckpt", "fp32", "cuda"),
-    "cuda-fp16": Kind(".ckpt", "fp16", "cuda"),
-}
 
 
 def default_engines() -> list[str]:
@@ -68,28 +40,27 @@ def open_engines(
     """Write the files of a net and open them.
 
     Args:
-        names: of `ENGINES`.
-        system: whose net it is, with random weights.
-        size: (height, width) it works at.
-        threads: of the CPU.
-        folder: empty, for the files.
+        names: some of `ENGINES`.
+        system: the net, which gets random weights.
+        size: (height, width) in pixels that it works at.
+        threads: threads of the CPU.
+        folder: empty folder for the files.
         tell: called with what is being done.
 
     Returns:
         The engines that could be opened, and why the others could not.
     """
     tell("building the net")
-    module = system.module(size)
-    files = _Files(module, ModelCard(system.classes, size, Decision.argmax(len(system.classes)), system.name), folder)
+    module, classes = system.module(size), system.settings.data.classes
+    files = _Files(module, ModelCard(classes, size, Decision.argmax(len(classes)), system.name), folder)
     engines, faults = {}, {}
     for name in names:
         kind = ENGINES[name]
         tell(f"opening {name}")
         try:
-            options: dict[str, Any] = (
-                {"precision": kind.precision, "device": kind.device} if kind.suffix == ".ckpt" else {}
-            )
-            engines[name] = open_engine(files.write(kind), threads=threads, **options)
+            precision = kind.precision if kind.suffix == ".ckpt" else None
+            path = files.write(kind)
+            engines[name] = open_engine(path, threads=threads, precision=precision, device=kind.device)
         except Exception as error:  # a package that is missing, a CPU without bf16, a graph an engine does not take
             faults[name] = reason(error)
     return engines, faults

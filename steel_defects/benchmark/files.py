@@ -22,6 +22,7 @@ from steel_defects.inference.engine import Engine
 from steel_defects.inference.model import Model
 from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import find_images
+from steel_defects.predict.journal import Journal
 from steel_defects.predict.pipeline import predict_images
 
 _DRAWN = 16  # answers for each shape of image
@@ -61,10 +62,10 @@ class Pictures:
     @classmethod
     def given(cls, source: str, count: int) -> Pictures:
         """The user's own, evenly taken from the order of their names where there are more than `count`."""
-        found = find_images(source, Path(source))
-        names = list(found)
+        paths = find_images(source, Path(source))
+        names = list(paths)
         taken = [names[i * len(names) // count] for i in range(count)] if len(names) > count else names
-        return cls({name: found[name] for name in taken}, f"{len(taken)} images of {source}")
+        return cls({name: paths[name] for name in taken}, f"{len(taken)} images of {source}")
 
     def repeated(self, count: int) -> dict[str, Path]:
         """`count` names -> files, the same files again where there are not so many."""
@@ -79,8 +80,8 @@ class TypicalAnswers(Engine):
     does not; so what it says is thrown away, once it has been computed in full. Half of the answers show no defect.
 
     Args:
-        engine: to be run.
-        shapes: of all images there will be.
+        engine: what is run.
+        shapes: (height, width) of all images there will be.
     """
 
     def __init__(self, engine: Engine, shapes: Collection[tuple[int, int]]) -> None:
@@ -112,7 +113,9 @@ def time_prediction(engine: TypicalAnswers, pictures: Pictures, count: int, over
     paths = pictures.repeated(count)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         started = time.perf_counter()
-        summary = predict_images(paths, Handler(model, Path(folder) / "out", overlays=overlays))
+        output = Path(folder) / "out"
+        with Journal(output, {}) as journal:
+            summary = predict_images(paths, Handler(model, output, overlays=overlays), journal)
         seconds = time.perf_counter() - started
     if summary.interrupted:  # there, Ctrl-C ends in tables of what was done; here it ends the benchmark
         raise KeyboardInterrupt

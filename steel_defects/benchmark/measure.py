@@ -1,4 +1,4 @@
-"""Measures one system: every engine at every size, then from file to file, then its training."""
+"""Measures one system: every engine at every size, then from file to file, its training; and shows progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from steel_defects.benchmark.engines import noise, open_engines
 from steel_defects.benchmark.files import Pictures, TypicalAnswers, images_for, time_loading, time_prediction
-from steel_defects.benchmark.plan import FASTEST, Plan
 from steel_defects.benchmark.rows import (
     END_TO_END,
     INT8,
@@ -27,6 +27,7 @@ from steel_defects.benchmark.rows import (
     fastest,
     size_name,
 )
+from steel_defects.benchmark.settings import FASTEST, BenchmarkSettings
 from steel_defects.benchmark.systems import System
 from steel_defects.benchmark.timing import Timing, in_rounds, ratios, reason, time_calls
 from steel_defects.benchmark.training import measure_training
@@ -39,35 +40,65 @@ Size = tuple[int, int]
 Tell = Callable[[str], None]
 
 
-def measure_loading(plan: Plan, pictures: Mapping[Size, Pictures]) -> list[Row]:
+class Progress:
+    """A bar on a terminal, nothing elsewhere: how much of a system is measured, and what is being measured now.
+
+    Args:
+        name: what is measured.
+        settings: say how many measurements there are to be; what cannot be measured makes it end early.
+    """
+
+    def __init__(self, name: str, settings: BenchmarkSettings) -> None:
+        nets = 1 + len(settings.engines) * (2 + settings.rounds)  # building, opening, warming up, measuring
+        files = len(settings.end_to_end) * (1 + 3 * settings.file_rounds)
+        steps = settings.train.steps
+        total = len(settings.sizes) * (nets + files) + 2 * (1 + steps) * bool(steps)
+        form = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}{postfix}"
+        self._bar = tqdm(desc=name, total=total, bar_format=form, leave=False, disable=None)
+
+    def tell(self, text: str) -> None:
+        """Say what comes next."""
+        self._bar.set_postfix_str(text)
+        self._bar.update()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def measure_loading(settings: BenchmarkSettings, pictures: Mapping[Size, Pictures]) -> list[Row]:
     """A row for each size: how fast its files are read and decoded."""
-    rows = []
+    rows, threads = [], settings.cores
     for size, files in pictures.items():
-        time_loading(files, plan.threads, plan.warmup)
-        values = [time_loading(files, plan.threads, plan.seconds).rate for _ in range(plan.rounds)]
-        rows.append(Row("", size, "", LOAD, values, device=cpu_name(), threads=plan.threads, note=files.about))
+        time_loading(files, threads, settings.warmup)
+        values = [time_loading(files, threads, settings.seconds).rate for _ in range(settings.rounds)]
+        rows.append(Row("", size, "", LOAD, values, device=cpu_name(), threads=threads, note=files.about))
     return rows
 
 
-def measure_system(plan: Plan, system: System, pictures: Mapping[Size, Pictures], tell: Tell) -> list[Row]:
+def measure_system(
+    settings: BenchmarkSettings, system: System, pictures: Mapping[Size, Pictures], tell: Tell
+) -> list[Row]:
     """All rows of a system.
 
     Args:
-        plan: what to measure.
-        system: which.
+        settings: what to measure.
+        system: the net.
         pictures: for each size, where something is measured from file to file.
         tell: called with what is being done.
     """
     rows = []
-    for size in plan.sizes:
+    for size in settings.sizes:
         # Files and engines of one size are gone before the next: all together might not fit into memory.
         with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
             started = time.perf_counter()
-            rows += _SizeBench(plan, system, size, Path(folder), tell).measure(pictures.get(size))
+            rows += _SizeBench(settings, system, size, Path(folder), tell).measure(pictures.get(size))
             log.info("%s at %s took %.0f s", system.name, size_name(size), time.perf_counter() - started)
-    if plan.steps:
+    if settings.train.steps:
         started = time.perf_counter()
-        rows += measure_training(system, plan.train_size, plan.batch_size, plan.steps, plan.threads, tell)
+        rows += measure_training(system, settings.train, settings.cores, tell)
         log.info("%s in training took %.0f s", system.name, time.perf_counter() - started)
     return rows
 
@@ -75,36 +106,39 @@ def measure_system(plan: Plan, system: System, pictures: Mapping[Size, Pictures]
 class _SizeBench:
     """One system at one size."""
 
-    def __init__(self, plan: Plan, system: System, size: Size, folder: Path, tell: Tell) -> None:
-        self.plan, self.system, self.size, self.folder = plan, system, size, folder
+    def __init__(self, settings: BenchmarkSettings, system: System, size: Size, folder: Path, tell: Tell) -> None:
+        self.settings, self.system, self.size, self.folder = settings, system, size, folder
         self.tell = lambda text: tell(f"{size[0]}x{size[1]} {text}")
-        self.engines, self.faults = open_engines(plan.engines, system, size, plan.threads, folder, self.tell)
+        self.engines, self.faults = open_engines(settings.engines, system, size, settings.cores, folder, self.tell)
 
     def measure(self, pictures: Pictures | None) -> list[Row]:
         rows = self.nets()
         if pictures is None:
             return rows
         best = fastest(row for row in rows if row.measure == NET)
-        names = [best.engine if name == FASTEST and best else name for name in self.plan.end_to_end]
+        names = [best.engine if name == FASTEST and best else name for name in self.settings.end_to_end]
         for name in dict.fromkeys(names):
             rows += self.files(name, pictures)
         return rows
 
     def nets(self) -> list[Row]:
         """Images in memory."""
-        plan, images = self.plan, noise(self.size, 8)
+        settings, images = self.settings, noise(self.size, 8)
 
         def measures(seconds: float) -> dict[str, Callable[[], Timing]]:
             fit = {name: engine for name, engine in self.engines.items() if name not in self.faults}
             return {name: partial(_time_net, engine, images, seconds) for name, engine in fit.items()}
 
-        self.faults |= in_rounds(measures(plan.warmup), 1, lambda name, _: self.tell(f"{name}, warm-up"))[1]
-        tell = lambda name, i: self.tell(f"{name}, round {i + 1}/{plan.rounds}")  # noqa: E731
-        values, faults = in_rounds(measures(plan.seconds), plan.rounds, tell)
+        self.faults |= in_rounds(measures(settings.warmup), 1, lambda name, _: self.tell(f"{name}, warm-up"))[1]
+        values, faults = in_rounds(
+            measures(settings.seconds),
+            settings.rounds,
+            lambda name, i: self.tell(f"{name}, round {i + 1}/{settings.rounds}"),
+        )
         self.faults |= faults
         rates = {name: [timing.rate for timing in timings] for name, timings in values.items()}
         rows = []
-        for name in plan.engines:
+        for name in settings.engines:
             if name in self.faults:
                 rows.append(self.row(name, NET, note=self.faults[name]))
                 continue
@@ -115,7 +149,7 @@ class _SizeBench:
 
     def files(self, name: str, pictures: Pictures) -> list[Row]:
         """From file to file with one engine; the net alone once more, on these images and in the same rounds."""
-        plan, kinds = self.plan, (END_TO_END, WITH_OVERLAYS)
+        settings, kinds = self.settings, (END_TO_END, WITH_OVERLAYS)
         if name not in self.engines or name in self.faults:
             note = self.faults.get(name, "no engine could be measured")
             return [self.row(name, kind, note=note) for kind in kinds]
@@ -123,18 +157,20 @@ class _SizeBench:
         engine = self.engines[name]
         try:
             answering = TypicalAnswers(engine, pictures.shapes)
-            rate = time_calls(engine, pictures.few, engine.parallel, plan.warmup).rate
-            count = images_for(rate, plan.seconds, engine.parallel)
+            rate = time_calls(engine, pictures.few, engine.parallel, settings.warmup).rate
+            count = images_for(rate, settings.seconds, engine.parallel)
             time_prediction(answering, pictures, 2 * engine.parallel, True, self.folder)
         except Exception as error:
             return [self.row(name, kind, note=reason(error)) for kind in kinds]
         measures = {
-            NET: lambda: time_calls(engine, pictures.few, engine.parallel, plan.seconds).rate,
+            NET: lambda: time_calls(engine, pictures.few, engine.parallel, settings.seconds).rate,
             END_TO_END: lambda: time_prediction(answering, pictures, count, False, self.folder),
             WITH_OVERLAYS: lambda: time_prediction(answering, pictures, count, True, self.folder),
         }
-        tell = lambda kind, i: self.tell(f"{name}, {kind}, round {i + 1}/{plan.file_rounds}")  # noqa: E731
-        values, faults = in_rounds(measures, plan.file_rounds, tell)
+        rounds = settings.file_rounds
+        values, faults = in_rounds(
+            measures, rounds, lambda kind, i: self.tell(f"{name}, {kind}, round {i + 1}/{rounds}")
+        )
         return [
             self.row(name, kind, values.get(kind, []), values.get(NET), faults.get(kind, pictures.about))
             for kind in kinds

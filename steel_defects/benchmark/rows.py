@@ -12,7 +12,7 @@ NET, LATENCY, LOAD = "net only", "latency", "load only"
 END_TO_END, WITH_OVERLAYS, TRAIN = "end to end", "end to end with overlays", "train"
 UNITS = {LATENCY: "ms", TRAIN: "it/s"}  # all others: images/s
 # What the ratios of a measure are to, within the same round.
-RATIO_TO = {NET: "pytorch-fp32", END_TO_END: NET, WITH_OVERLAYS: NET, TRAIN: "32-true"}
+RATIO_TO = {NET: "pytorch-fp32", END_TO_END: NET, WITH_OVERLAYS: NET, TRAIN: "fp32"}
 INT8 = "offered only where export finds it accurate"
 
 
@@ -26,9 +26,9 @@ class Row:
         engine: name; of a training the precision; empty where there is none.
         measure: one of those above.
         values: a number a round; none where it could not be measured.
-        ratios: of each round, to what `RATIO_TO` names.
+        ratios: ratio of each round to what `RATIO_TO` names.
         device: what it ran on.
-        threads: of the CPU; None on a GPU.
+        threads: threads of the CPU; None on a GPU.
         note: why there are no values, or what else to know.
     """
 

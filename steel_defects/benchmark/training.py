@@ -10,29 +10,30 @@ from typing import Any
 import torch
 
 from steel_defects.benchmark.rows import RATIO_TO, TRAIN, Row
+from steel_defects.benchmark.settings import TrainingSettings
 from steel_defects.benchmark.systems import System
 from steel_defects.benchmark.timing import in_rounds, ratios, reason
 from steel_defects.core.machine import device_name
 
-# As Lightning calls them. Training on a GPU is 16-mixed unless told otherwise.
-PRECISIONS = {"cpu": ("32-true", "bf16-mixed"), "cuda": ("16-mixed",)}
-_DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+# Training on a GPU is fp16 unless told otherwise.
+PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp16",)}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Training:
     """A net, its optimiser and a random batch on their device.
 
     Args:
-        system: which.
+        system: the net and how it is trained.
         size: (height, width) in pixels.
-        batch_size: images.
+        batch_size: number of images.
         device: `cpu` or `cuda`.
     """
 
     def __init__(self, system: System, size: tuple[int, int], batch_size: int, device: str) -> None:
         self.device = torch.device(device)
         self.module = system.module(size).to(self.device).train()
-        if system.channels_last:
+        if system.settings.trainer.channels_last:
             self.module.net.to(memory_format=torch.channels_last)
         # All that the module asks of its trainer: how long the learning rate is to fall.
         self.module.trainer = SimpleNamespace(estimated_stepping_batches=10_000)  # type: ignore[assignment]  # a stand-in
@@ -41,7 +42,7 @@ class Training:
         draw = torch.Generator().manual_seed(0)
         shape = (batch_size, 1, *size)
         self.images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw).to(self.device)
-        masks = torch.randint(0, len(system.classes) + 1, shape, dtype=torch.uint8, generator=draw)
+        masks = torch.randint(0, len(system.settings.data.classes) + 1, shape, dtype=torch.uint8, generator=draw)
         self.masks = masks[:, 0].to(self.device)
 
     def step(self, precision: str) -> None:
@@ -70,18 +71,17 @@ class Training:
 
 
 def measure_training(
-    system: System, size: tuple[int, int], batch_size: int, steps: int, threads: int, tell: Callable[[str], None]
+    system: System, settings: TrainingSettings, threads: int, tell: Callable[[str], None]
 ) -> list[Row]:
     """A row for each precision that the device trains at.
 
     Args:
-        system: which.
-        size: (height, width) in pixels.
-        batch_size: images.
-        steps: measured one by one on a CPU, where precisions take turns; on a GPU, 20 at a time.
-        threads: of the CPU.
+        system: the net and how it is trained.
+        settings: its steps are measured one by one on a CPU, where precisions take turns; on a GPU, 20 at a time.
+        threads: threads of the CPU.
         tell: called with what is being measured.
     """
+    size, steps = settings.size, settings.steps
     device = "cuda" if torch.cuda.is_available() else "cpu"
     about: dict[str, Any] = {
         "device": device_name(torch.device(device)),
@@ -90,7 +90,7 @@ def measure_training(
     torch.set_num_threads(threads)
     together = 20 if device == "cuda" else 1
     try:
-        training = Training(system, size, batch_size, device)
+        training = Training(system, size, settings.batch_size, device)
     except Exception as error:
         return [Row(system.name, size, p, TRAIN, note=reason(error), **about) for p in PRECISIONS[device]]
     measures = {p: lambda p=p: training.rate(p, together) for p in PRECISIONS[device]}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from steel_defects.cli.checking import check, settings_model
 from steel_defects.cli.console import stop
 from steel_defects.cli.manual import register
 from steel_defects.core.errors import UserError
-from steel_defects.core.settings import Role, keys_with
+from steel_defects.core.settings import Role, former_names, keys_with
 
 # What is typed for a key, by command: conf/model/ makes `model` a group.
 NAMES: Mapping[str, Mapping[str, str]] = {"predict": {"model": "checkpoint"}}
@@ -52,14 +53,28 @@ def prepare(command: str) -> None:
 
 
 def rewrite(command: str) -> None:
-    """Bring `sys.argv` from what people type for a command into what Hydra reads."""
+    """Bring `sys.argv` from what people type for a command into what Hydra reads.
+
+    A path is what is typed, whatever characters it has; `key=a,b` is the list of a and b where a key takes one, and not
+    the jobs of a --multirun. Lists in brackets, `null`, what is quoted already, and the choices of a --multirun among
+    paths stay as they are.
+    """
     model, names = settings_model(command), NAMES.get(command, {})
-    for name, key in names.items():
-        rename(name, key)
-    for key in keys_with(model, Role.PATHS):
-        read_paths(key)
-    read_lists(keys_with(model, Role.WORDS))
-    quote(keys_with(model, Role.PATH))
+    names = {**former_names(model), **names}
+    paths, several, lists = (keys_with(model, role) for role in (Role.PATH, Role.PATHS, Role.WORDS))
+    sweep = _SWEEPS & set(sys.argv[1:])
+    for i, word in enumerate(sys.argv[1:], start=1):
+        name, sign, value = word.partition("=")
+        key = names.get(name, name) if sign else name
+        if value not in ("", "null") and value[0] not in "['\"":
+            if key in several:
+                parts = [part.strip() for part in re.split(r",(?![^\[]*\])", value)]  # not at commas in brackets
+                value = f"[{','.join(_quoted(part) for part in parts if part)}]"
+            elif key in lists and "," in value:
+                value = f"[{value}]"
+            elif key in paths and not sweep:
+                value = _quoted(value)
+        sys.argv[i] = f"{key}{sign}{value}"
 
 
 def start(main: Callable[[], object]) -> None:
@@ -70,57 +85,22 @@ def start(main: Callable[[], object]) -> None:
         stop(UserError(str(error)))
 
 
-def plain(cfg: DictConfig) -> dict:
+def plain(cfg: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values.
 
     Raises:
         UserError: where a setting has no value, such as the name of `encoder=any`.
     """
     try:
-        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         missing = str(error).splitlines()[0]
         hint = ". encoder=any takes one of any library: encoder.name=tu-resnet50d" if "encoder.name" in missing else ""
         raise UserError(f"A setting has no value: {missing}{hint}") from error
 
 
-def quote(keys: Collection[str]) -> None:
-    """Make paths what they are typed as, whatever characters they have, for the keys named.
-
-    Lists (`[a,b]`), `null`, what is quoted already, and the choices of a --multirun stay as they are.
-    """
-    if _SWEEPS & set(sys.argv[1:]):
-        return
-    for i, word in enumerate(sys.argv[1:], start=1):
-        key, sign, value = word.partition("=")
-        if sign and key in keys and value not in ("", "null") and value[0] not in "['\"":
-            sys.argv[i] = f"{key}={_quoted(value)}"
-
-
 def _quoted(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    escaped = re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), value)
     return f"'{escaped}'"
-
-
-def read_paths(key: str) -> None:
-    """Make `key=a,b` mean the list of these paths, and `key=a` that of one, each what it is typed as."""
-    for i, word in enumerate(sys.argv[1:], start=1):
-        name, sign, value = word.partition("=")
-        if sign and name == key and value not in ("", "null") and value[0] not in "['\"":
-            paths = [path.strip() for path in re.split(r",(?![^\[]*\])", value)]  # not at commas in brackets
-            sys.argv[i] = f"{key}=[{','.join(_quoted(path) for path in paths if path)}]"
-
-
-def read_lists(keys: Collection[str]) -> None:
-    """Make `key=a,b` mean the list `key=[a,b]` for the keys named; Hydra would take it for jobs of a --multirun."""
-    for i, word in enumerate(sys.argv[1:], start=1):
-        key, sign, value = word.partition("=")
-        if sign and key in keys and "," in value and not value.startswith(("[", "'", '"')):
-            sys.argv[i] = f"{key}=[{value}]"
-
-
-def rename(typed: str, key: str) -> None:
-    """Make `typed=value` mean `key=value`, where Hydra would take `typed` for a group of configurations."""
-    sys.argv[1:] = [key + word.removeprefix(typed) if word.startswith(f"{typed}=") else word for word in sys.argv[1:]]

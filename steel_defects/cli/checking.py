@@ -40,19 +40,19 @@ def check(command: str, names: Mapping[str, str]) -> None:
     """Compose what was typed, of a --multirun every job, and hold it against the command's model.
 
     Args:
-        command: whose settings they are.
+        command: the one whose settings they are.
         names: key by the word that is typed for it, see `arguments.NAMES`.
 
     Raises:
         UserError: with all faults.
     """
     model, args = settings_model(command), get_args_parser().parse_args(sys.argv[1:])
-    groups = own_groups(Path(CONF_DIR) / f"{command}.yaml")
+    groups = own_groups(command)
     try:
         typed = OverridesParser.create().parse_overrides(args.overrides)
-        strangers = [one for one in typed if _is_unknown(model, one, groups)]
-        lines = [_unknown(model, one) for one in strangers]
-        words = [one.input_line or "" for one in typed if one not in strangers]
+        strangers = [override for override in typed if _is_unknown(model, override, groups)]
+        lines = [_unknown(model, override) for override in strangers]
+        words = [override.input_line or "" for override in typed if override not in strangers]
         search_path = create_automatic_config_search_path(None, None, CONF_DIR)
         if args.config_dir:  # as Hydra does
             folder = f"file://{_folder(args.config_dir)}"
@@ -147,15 +147,15 @@ def _resolved(cfg: DictConfig, key: str, raw: Any) -> Any:
 
 def _sources(loader: ConfigLoader, command: str, words: list[str]) -> Iterator[tuple[str, str]]:
     """Dotted key and file of all that the user's own files set."""
-    typed = {one.key_or_group for one in OverridesParser.create().parse_overrides(words)}
+    typed = {override.key_or_group for override in OverridesParser.create().parse_overrides(words)}
     folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
-    for one in loader.compute_defaults_list(command, words, RunMode.RUN).defaults:
-        if not one.config_path or (one.package or "").startswith("hydra"):
+    for default in loader.compute_defaults_list(command, words, RunMode.RUN).defaults:
+        if not default.config_path or (default.package or "").startswith("hydra"):
             continue
-        path = next((p for folder in folders if (p := folder / f"{one.config_path}.yaml").is_file()), None)
+        path = next((p for folder in folders if (p := folder / f"{default.config_path}.yaml").is_file()), None)
         if path is None or Path(CONF_DIR) in path.parents:
             continue
-        prefix = f"{one.package}." if one.package and one.package != "_global_" else ""
+        prefix = f"{default.package}." if default.package and default.package != "_global_" else ""
         content = OmegaConf.load(path)
         for key, _ in leaves(content, leave_out=("defaults",)) if isinstance(content, DictConfig) else ():
             parts = f"{prefix}{key}".split(".")

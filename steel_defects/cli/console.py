@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from steel_defects.core.errors import UserError
@@ -21,9 +22,8 @@ def quiet_libraries() -> None:
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(
-        logging.WARNING
-    )  # each process says it is there
+    # Each process would say that it is there.
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
     for message in (
         ".*treespec, LeafSpec.*is deprecated.*",  # between Lightning and torch
         ".*does not have many workers.*",
@@ -31,7 +31,7 @@ def quiet_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*recommended to use `self.log.*sync_dist=True.*",  # scores are equal on all processes already
         ".*Using `DistributedSampler` with the dataloaders.*",  # repeated images are counted once
-        ".*lr_scheduler.step.*before.*optimizer.step.*",  # 16-mixed skips its first steps by design
+        ".*lr_scheduler.step.*before.*optimizer.step.*",  # fp16 skips its first steps by design
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -44,9 +44,11 @@ def stop(error: Exception) -> NoReturn:
     sys.exit(2)
 
 
-def require(extra: str, way_out: str) -> None:
+def require(extra: str) -> None:
     """End the command with exit code 2 where packages of an extra are missing, before their import fails."""
     if missing := missing_packages(extra):
+        more = ', or "steel-defects[export]" to export and benchmark' if extra == "train" else ""
+        way_out = f'pip install "steel-defects[{extra}]"{more}'
         stop(UserError(f"this command needs {', '.join(missing)}, not installed here: {way_out}"))
 
 
@@ -55,20 +57,41 @@ def wide_console() -> Console:
     return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100, soft_wrap=True)
 
 
+def say(*lines: str) -> None:
+    """Print sentences as they are, whatever brackets they have."""
+    wide_console().print(*lines, sep="\n", markup=False, highlight=False)
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,), red: Collection[int] = ()
+) -> None:
+    """Print a table with lines around it, as wide as `wide_console`.
+
+    Args:
+        headings: one for each column.
+        rows: texts, as many as there are headings, whatever brackets they have.
+        left: numbers of the columns that hold words and not numbers.
+        red: numbers of the rows that failed.
+    """
+    table = Table()
+    for i, heading in enumerate(headings):
+        table.add_column(escape(heading), justify="left" if i in left else "right", overflow="fold")
+    for i, row in enumerate(rows):
+        table.add_row(*map(escape, row), style="red" if i in red else None)
+    wide_console().print(table)
+
+
 def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print a table of scores.
 
     Args:
-        title: above the table.
+        title: the line above the table.
         columns: for each column its heading and its scores by key; all share their keys.
     """
-    console = wide_console()
-    console.print(title, markup=False, highlight=False)  # a table's own title would be folded to its width
-    table = Table()
-    table.add_column("score")
-    for heading in columns:
-        table.add_column(heading, justify="right")
-    for key in next(iter(columns.values())):
-        values = [column.get(key) for column in columns.values()]
-        table.add_row(key, *("-" if value is None or value != value else f"{value:.3f}" for value in values))
-    console.print(table)
+    say(title)  # a table's own title would be folded to its width
+    scores = list(columns.values())
+    print_table(["score", *columns], [[key, *(_score(column.get(key)) for column in scores)] for key in scores[0]])
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.3f}"

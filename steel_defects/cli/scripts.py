@@ -21,19 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import NAMES, QUESTIONS, prepare, start
 from steel_defects.cli.checking import settings_model
+from steel_defects.cli.console import require
 from steel_defects.cli.manual import own_groups
 from steel_defects.core.settings import Role, keys_with
 
 _COMPLETION = {"-sc", "--shell-completion"}
-_FLAGS = (
-    "--help",
-    "--cfg",
-    "--multirun",
-    "--config-dir",
-    "--info",
-    "--hydra-help",
-    "--shell-completion",
-)  # what Tab offers
+# What Tab offers.
+_FLAGS = ("--help", "--cfg", "--multirun", "--config-dir", "--info", "--hydra-help", "--shell-completion")
 
 
 def run(command: str) -> None:
@@ -42,10 +36,17 @@ def run(command: str) -> None:
     runpy.run_module(f"steel_defects.{command}", run_name="__main__", alter_sys=True)
 
 
-def begin(command: str) -> None:
-    """Answer a question, or tell every mistake, before a command loads its libraries; otherwise return."""
+def begin(command: str, extra: str = "") -> None:
+    """Answer a question, or tell every mistake, before a command loads its libraries; otherwise return.
+
+    Args:
+        command: its name.
+        extra: the extra without which it cannot run, `pages` or `train`; it is named where its packages are missing.
+    """
     answer_questions(command)
     prepare(command)
+    if extra:
+        require(extra)
 
 
 def answer_questions(command: str) -> None:
@@ -103,25 +104,25 @@ def completions(command: str, line: str) -> set[str]:
     """
     program, *words = line.split()
     last = words.pop() if words and not line[-1].isspace() else ""
-    groups, names = own_groups(_config(command)), NAMES.get(command, {})
+    groups, names = own_groups(command), NAMES.get(command, {})
     if last.startswith("-"):
         return set(_FLAGS)
-    own = _config_dir(words)
+    users = _config_dir(words)
     key, sign, value = last.partition("=")
     if sign and key in groups:
-        return {f"{key}={choice}" for choice in _choices(key, own)}
+        return {f"{key}={choice}" for choice in _choices(key, users)}
     if sign and names.get(key, key) in keys_with(settings_model(command), Role.PATH | Role.PATHS):
         return {f"{key}={path}" for path in _paths(value)}
     # Of the other words, only choices change what keys there are; Hydra says nothing where one of them does not exist.
     chosen = [word for word in words if word.partition("=")[0] in groups]
-    chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], own)]
-    sys.argv += [] if own is None else ["--config-dir", str(own)]
+    chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], users)]
+    sys.argv += [] if users is None else ["--config-dir", str(users)]
     os.environ["COMP_LINE"] = " ".join([program, *chosen, _renamed(last, names)])
     with contextlib.redirect_stdout(io.StringIO()) as said:
         answer(command)
-    found = set(said.getvalue().split())
-    keys = {_renamed(word, {key: name for name, key in names.items()}) for word in found if not _group(word)}
-    hydras = {word for word in found if _group(word) == "hydra"} if last.startswith("h") else set()
+    offered = set(said.getvalue().split())
+    keys = {_renamed(word, {key: name for name, key in names.items()}) for word in offered if not _group(word)}
+    hydras = {word for word in offered if _group(word) == "hydra"} if last.startswith("h") else set()
     return keys | hydras | {f"{name}=" for name in (*groups, *names) if name.startswith(last)}
 
 
@@ -129,10 +130,10 @@ def _paths(typed: str) -> list[str]:
     """What a path that is begun can become, as it is typed; folders end in a slash."""
     folder, name = os.path.split(typed)
     try:
-        found = sorted(path for path in Path(folder or ".").expanduser().iterdir() if path.name.startswith(name))
+        paths = sorted(path for path in Path(folder or ".").expanduser().iterdir() if path.name.startswith(name))
     except OSError:  # no such folder
         return []
-    shown = [path for path in found if name.startswith(".") or not path.name.startswith(".")]
+    shown = [path for path in paths if name.startswith(".") or not path.name.startswith(".")]
     return [os.path.join(folder, path.name) + ("/" if path.is_dir() else "") for path in shown]  # noqa: PTH118 (keeps ./)
 
 
@@ -146,10 +147,10 @@ def _config_dir(words: Sequence[str]) -> Path | None:
     return None
 
 
-def _choices(group: str, own: Path | None) -> set[str]:
+def _choices(group: str, users: Path | None) -> set[str]:
     """All that a group can be given, those of the user's own folder, too."""
-    folders = [Path(CONF_DIR) / group] + ([] if own is None else [own / group])
-    return {path.relative_to(one).with_suffix("").as_posix() for one in folders for path in one.rglob("*.yaml")}
+    folders = [folder / group for folder in (Path(CONF_DIR), users) if folder]
+    return {path.relative_to(top).with_suffix("").as_posix() for top in folders for path in top.rglob("*.yaml")}
 
 
 def _group(word: str) -> str:
@@ -171,15 +172,11 @@ def _commands() -> list[str]:
     return sorted(path.stem for path in Path(CONF_DIR).glob("*.yaml"))
 
 
-def _config(command: str) -> Path:
-    return Path(CONF_DIR) / f"{command}.yaml"
-
-
 # Of conf/train.yaml; settings.py imports Lightning, and few questions are about folders.
-def _run_dir(*given: object) -> str:
+def _run_dir(resume: object, now: str) -> str:
     from steel_defects.train.settings import run_dir
 
-    return run_dir(*given)
+    return run_dir(resume, now)
 
 
 def _job_dir(*, _root_: DictConfig) -> str:

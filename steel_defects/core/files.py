@@ -8,8 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steel_defects.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -25,9 +29,39 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """The same for a file that cannot be read.
+
+    Raises:
+        UserError: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def partial(path: Path) -> Path:
     """Where a file lies until it is whole."""
     return path.with_name(path.name + ".part")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a file to write, which takes the name `path` once all of it is written, and is gone otherwise.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short, however long the name is
+    with writing(path):
+        try:
+            yield part
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -36,14 +70,21 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         UserError: where it cannot be written.
     """
-    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short, however long the name is
-    with writing(path):
+    with replacing(path) as part:
         try:
             part.write_bytes(data)
         except FileNotFoundError:  # once a folder; asking each time whether it exists would cost more
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)
-        part.replace(path)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV without its index, whole or not at all; what is no Unicode in a name becomes `?`.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    write_whole(path, table.to_csv(index=False).encode("utf-8", "replace"))
 
 
 def content_hash(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What the machine is: its cores and its CPU's name."""
+"""What the machine is and computes in: its cores, its device, the words for precisions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # commands without PyTorch come here, too
     import torch
+
+
+# Words for what a net computes in, and Lightning's, which runs of earlier versions wrote down.
+LIGHTNING_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def precision_word(precision: str) -> str:
+    """One word for one precision, whichever is given.
+
+    Example:
+        >>> [precision_word(word) for word in ("bf16-mixed", "32", "fp16", "64-true")]
+        ['bf16', 'fp32', 'fp16', '64-true']
+    """
+    words = {name: word for word, name in LIGHTNING_PRECISIONS.items()} | {"32": "fp32", "16": "fp16"}
+    return words.get(precision, precision)
 
 
 def available_cores() -> int:

@@ -43,8 +43,8 @@ def package(name: str, extra: str = "runtime") -> ModuleType:
 
 def versions(names: Iterable[str] = ()) -> dict[str, str]:
     """Versions of this project, of Python, and of those of the packages named that are installed."""
-    found = {"steel_defects": __version__, "python": platform.python_version()}
+    installed = {"steel_defects": __version__, "python": platform.python_version()}
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            installed[name] = version(name)
+    return installed

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from steel_defects.core.errors import Fault, UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import replacing, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ class RunFolder:
         """Refuse to write other results over those of a run.
 
         Args:
-            what: is to be written, for the message.
+            what: the results to be written, for the message.
 
         Raises:
             UserError: where there is a run.
@@ -111,7 +111,7 @@ def write_json(path: Path, values: Mapping) -> None:
 
 def write_faults(path: Path, faults: Sequence[Fault]) -> None:
     """Write faults as a table with columns file, row, message."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "row", "message"])
         writer.writerows([fault.file, fault.row, fault.message] for fault in faults)

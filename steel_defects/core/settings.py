@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types as limits
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from steel_defects.core.errors import UserError
@@ -37,10 +37,23 @@ class Words(str):
     """What is allowed, for messages, where the type does not say it well."""
 
 
+class FormerName(str):
+    """A name that a key had in an earlier version; it still works, wherever it is written."""
+
+
 class Settings(BaseModel):
     """Base of all settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_present_names(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        former = {old: new for old, new in former_names(cls).items() if old in values}
+        # Whoever writes the former name means it: what is there by the present one is conf/'s.
+        return {k: v for k, v in values.items() if k not in former} | {former[k]: values[k] for k in former}
 
     def changed(self: Model, changes: Mapping[str, Any]) -> Model:
         """A copy with other values.
@@ -104,6 +117,14 @@ NetSize = Annotated[
 ]
 
 
+def _listed(value: object) -> object:
+    return () if value is None else value if isinstance(value, list | tuple) else (value,)
+
+
+# Before a tuple: a single value is a list of one, null is an empty list.
+Listed = BeforeValidator(_listed)
+
+
 class SettingFaults(UserError):
     """Everything found wrong with the settings of a command, all at once."""
 
@@ -116,7 +137,7 @@ def read(model: type[Model], values: Mapping[str, Any], sources: Mapping[str, st
     """Make settings of plain values.
 
     Args:
-        model: of the settings.
+        model: the settings to make.
         values: nested mappings, as they are composed from conf/ and the command line.
         sources: file by dotted key, of values that come from a file other than the project's own.
 
@@ -182,26 +203,35 @@ def submodel(field: FieldInfo) -> type[Settings] | None:
 def fields(model: type[Settings], prefix: str = "", role: Role | None = None) -> Iterator[tuple[str, FieldInfo, Role]]:
     """Every key of a model and of the groups in it: its dotted path, its field, its roles; a group before its keys."""
     for name, field in model.model_fields.items():
-        own = role or Role(0)
+        roles = role or Role(0)
         for part in _metadata(field):
-            own |= part if isinstance(part, Role) else Role(0)
-        yield f"{prefix}{name}", field, own
+            roles |= part if isinstance(part, Role) else Role(0)
+        yield f"{prefix}{name}", field, roles
         if inner := submodel(field):
-            yield from fields(inner, f"{prefix}{name}.", own)
+            yield from fields(inner, f"{prefix}{name}.", roles)
+
+
+def former_names(model: type[Settings]) -> dict[str, str]:
+    """Dotted path of each key by the one that it had in an earlier version."""
+    names: dict[str, str] = {}
+    for key, field, _ in fields(model):
+        group = key[: key.rfind(".") + 1]
+        names |= {f"{group}{part}": key for part in _metadata(field) if isinstance(part, FormerName)}
+    return names
 
 
 def keys_with(model: type[Settings], role: Role) -> list[str]:
     """Dotted paths of the keys that have a role; of a group that has it, the group alone."""
-    found: list[str] = []
+    keys: list[str] = []
     for key, _, roles in fields(model):
-        if role & roles and not any(key.startswith(f"{group}.") for group in found):
-            found.append(key)
-    return found
+        if role & roles and not any(key.startswith(f"{group}.") for group in keys):
+            keys.append(key)
+    return keys
 
 
 def has_role(model: type[Settings], key: str, role: Role) -> bool:
     """Whether a key, or the group it is in, has a role."""
-    return any(key == own or key.startswith(f"{own}.") for own in keys_with(model, role))
+    return any(f"{key}.".startswith(f"{holder}.") for holder in keys_with(model, role))
 
 
 def near(model: type[Settings], key: str) -> str:
@@ -211,7 +241,7 @@ def near(model: type[Settings], key: str) -> str:
     siblings = [path for path in known if path.rpartition(".")[0] == group]
     alike = difflib.get_close_matches(name, [path.rpartition(".")[2] for path in siblings], n=1, cutoff=0.6)
     same_name = [path for path in known if path.rpartition(".")[2] == name]
-    close = same_name or [f"{group}.{one}" if group else one for one in alike]
+    close = same_name or [f"{group}.{sibling}" if group else sibling for sibling in alike]
     close = close or ([] if siblings else difflib.get_close_matches(key, known, n=3, cutoff=0.8))
     if close:
         return f"; did you mean {' or '.join(close[:3])}?"
@@ -240,8 +270,8 @@ def allowed(kind: object, metadata: Sequence[object] = ()) -> str:
         inner, *more = get_args(kind)
         return allowed(inner, [*more, *metadata])
     if get_origin(kind) in (Union, types.UnionType):
-        kinds = [one for one in get_args(kind) if one is not type(None)]
-        told = " or ".join(dict.fromkeys(allowed(one, metadata) for one in kinds))
+        kinds = [part for part in get_args(kind) if part is not type(None)]
+        told = " or ".join(dict.fromkeys(allowed(part, metadata) for part in kinds))
         return told + (", or null" if type(None) in get_args(kind) else "")
     if get_origin(kind) is Literal:
         *first, last = map(str, get_args(kind))
@@ -253,8 +283,7 @@ def allowed(kind: object, metadata: Sequence[object] = ()) -> str:
     if kind is str:
         return "a text"
     if get_origin(kind) in (list, tuple):
-        inner = [one for one in get_args(kind) if one is not Ellipsis]
-        return f"a list, each {allowed(inner[0])}" if inner else "a list"
+        return f"a list, each {allowed(get_args(kind)[0])}" if get_args(kind) else "a list"
     return "settings of its own" if isinstance(kind, type) and issubclass(kind, Settings) else "another value"
 
 
@@ -289,11 +318,11 @@ def as_typed(value: object) -> str:
 
 def _metadata(field: FieldInfo) -> list[object]:
     """What stands beside the type of a field; of an optional one, also what stands inside of `X | None`."""
-    found: list[object] = list(field.metadata)
+    metadata: list[object] = list(field.metadata)
     for kind in _arguments(field.annotation):
         if get_origin(kind) is Annotated:
-            found = [*get_args(kind)[1:], *found]
-    return found
+            metadata = [*get_args(kind)[1:], *metadata]
+    return metadata
 
 
 def _arguments(kind: object) -> Sequence[object]:
@@ -302,4 +331,4 @@ def _arguments(kind: object) -> Sequence[object]:
 
 def _alternatives(kind: object) -> list[object]:
     """The types of a union, without what stands beside them."""
-    return [get_args(one)[0] if get_origin(one) is Annotated else one for one in _arguments(kind)]
+    return [get_args(part)[0] if get_origin(part) is Annotated else part for part in _arguments(kind)]

@@ -17,18 +17,14 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("dashboard")
+    begin("dashboard", "pages")
 
-import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -41,11 +37,9 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.packages import package
 from steel_defects.core.runs import RunFolder
-from steel_defects.dashboard import heat_map
-from steel_defects.dashboard.address import Address
+from steel_defects.core.settings import read
 from steel_defects.dashboard.outline import Outline, outline_report, outline_workspace
-from steel_defects.dashboard.settings import check, chosen_kinds, make_view
-from steel_defects.dashboard.view import View
+from steel_defects.dashboard.settings import Address, DashboardSettings, Kind
 
 if TYPE_CHECKING:  # W&B's library is an extra: what needs it can be imported only where it is there
     from steel_defects.dashboard.account import Account
@@ -57,92 +51,85 @@ NOBODY = "<your entity>"
 
 @hydra.main(config_path=CONF_DIR, config_name="dashboard", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """Build the dashboard that is configured; a user's mistake ends it without a traceback."""
     try:
-        settings = plain(cfg)
-        dashboard(settings, Path(HydraConfig.get().runtime.output_dir))
+        dashboard(read(DashboardSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
     except UserError as error:
         stop(error)
 
 
-def dashboard(settings: Mapping, folder: Path) -> dict[str, str]:
+def dashboard(settings: DashboardSettings, folder: Path) -> dict[Kind, str]:
     """Build workspace and report, write what they are made of, and save them unless it is a dry run.
 
     Args:
-        settings: conf/dashboard.yaml, composed, as plain values.
-        folder: to write into.
+        settings: the command's.
+        folder: the folder to write into.
 
     Returns:
         The address of each kind that was saved; nothing after a dry run.
 
     Raises:
-        UserError: where a setting makes no sense, the library is missing, or W&B does not take it.
+        UserError: where the library is missing, or W&B does not take it.
     """
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     os.environ.setdefault("WANDB_SILENT", "true")  # what there is to say is said here
     package("wandb_workspaces", "dashboard")
-    update = check(settings)
+    from steel_defects.dashboard.account import Account
+    from steel_defects.dashboard.panels import HEAT_MAP
+
     RunFolder(folder).must_be_free("dashboard")
-    entity = settings["entity"] or next((one.entity for one in update.values()), None)
-    account = None
-    view = make_view(settings)
-    if settings["dry_run"]:
+    entity = settings.entity or next((address.entity for address in settings.update), None)
+    account = None if settings.dry_run else Account()
+    if account is None:
         entity = entity or NOBODY
     else:
-        from steel_defects.dashboard.account import Account
-
-        account = Account()
         entity = entity or account.entity()
-        count = account.count_runs(entity, settings["project"], view)
-        log.log(logging.INFO if count else logging.WARNING, "Runs on %s that it shows: %d", view.data, count)
-    creates = view.heat_map == "create"
+        count = account.count_runs(entity, settings)
+        log.log(logging.INFO if count else logging.WARNING, "Runs on %s that it shows: %d", settings.data.name, count)
+    creates = settings.heat_map == "create"
+    if creates:
+        settings = settings.model_copy(update={"heat_map": f"{entity}/{HEAT_MAP}"})
     # Built before anything is made at W&B: what the library does not take is told here.
-    built = build(settings, replace(view, heat_map=f"{entity}/{heat_map.NAME}") if creates else view, entity)
+    pages = build(settings, entity)
     if account is not None and creates:
-        view = replace(view, heat_map=account.create_heat_map(entity))
-        log.info("Chart made; heat_map=%s takes it the next time", view.heat_map)
-        built = build(settings, view, entity)
-    write(built, folder)
-    show(built, folder, update, saved=account is not None)
-    return {} if account is None else save(account, built, update)
+        chart = account.create_heat_map(entity)
+        log.info("Chart made; heat_map=%s takes it the next time", chart)
+        pages = build(settings.model_copy(update={"heat_map": chart}), entity)
+    for kind, page in pages.items():
+        write_whole(folder / f"{kind}.json", sent(page))
+    update = {address.kind: address for address in settings.update}
+    show(list(pages), folder, update, saved=account is not None)
+    return {} if account is None else save(account, pages, update)
 
 
-def build(settings: Mapping, view: View, entity: str) -> dict[str, object]:
+def build(settings: DashboardSettings, entity: str) -> dict[Kind, Any]:
     """Workspace and report, as W&B's library has them, by kind."""
     from pydantic import ValidationError
 
-    from steel_defects.dashboard.report import build_report
-    from steel_defects.dashboard.workspace import build_workspace
+    from steel_defects.dashboard.pages import build_report, build_workspace
 
     builders = {"workspace": build_workspace, "report": build_report}
     try:
-        return {
-            kind: builders[kind](view, entity, settings["project"], settings["name"]) for kind in chosen_kinds(settings)
-        }
+        return {kind: builders[kind](settings, entity) for kind in settings.kinds}
     except ValidationError as error:
         if any("name" in problem["loc"] for problem in error.errors()):
             raise UserError(
-                f"name={settings['name']}: W&B takes no emoji and no signs such as + = < > | ^ $ in it"
+                f"name={settings.name}: W&B takes no emoji and no signs such as + = < > | ^ $ in it"
             ) from error
         raise
 
 
-def sent(built: object) -> bytes:
+def sent(page: Any) -> bytes:
     """What the library sends of a workspace or report, as JSON."""
-    return built._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
+    return page._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
 
 
-def write(built: Mapping[str, object], folder: Path) -> None:
-    """Write workspace.json and report.json."""
-    for kind, one in built.items():
-        write_whole(folder / f"{kind}.json", sent(one))
-
-
-def show(built: Mapping[str, object], folder: Path, update: Mapping[str, Address], saved: bool) -> None:
+def show(kinds: Sequence[Kind], folder: Path, update: Mapping[Kind, Address], saved: bool) -> None:
     """Print the panels, as they stand in the files written, and where these are."""
     console = wide_console()
     outlines = {"workspace": outline_workspace, "report": outline_report}
     before: Outline | None = None
-    for kind in built:
+    for kind in kinds:
         path = folder / f"{kind}.json"
         outline = outlines[kind](json.loads(path.read_bytes()))
         console.print(outline.tree(before), highlight=False)
@@ -153,12 +140,11 @@ def show(built: Mapping[str, object], folder: Path, update: Mapping[str, Address
         log.info("A dry run: nothing was sent.")
 
 
-def save(account: Account, built: Mapping[str, object], update: Mapping[str, Address]) -> dict[str, str]:
+def save(account: Account, pages: Mapping[Kind, Any], update: Mapping[Kind, Address]) -> dict[Kind, str]:
     """Save at W&B, and print the addresses; returns them by kind."""
-    savers = {"workspace": account.save_workspace, "report": account.save_report}
-    saved: dict[str, str] = {}
-    for kind, one in built.items():
-        saved[kind] = savers[kind](one, update.get(kind))
+    saved: dict[Kind, str] = {}
+    for kind, page in pages.items():
+        saved[kind] = account.save(page, update.get(kind))
         log.info("%s: %s", kind.capitalize(), saved[kind])
     log.info("update=<address>[,<address>] writes in their place the next time")
     return saved

@@ -11,9 +11,9 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from steel_defects.core.errors import UserError
-from steel_defects.dashboard import heat_map
-from steel_defects.dashboard.address import Address
-from steel_defects.dashboard.view import View
+from steel_defects.dashboard.panels import HEAT_MAP, HEAT_MAP_SPEC, HEAT_MAP_TITLE
+from steel_defects.dashboard.settings import Address, DashboardSettings
+from steel_defects.dashboard.view import query
 
 NO_ACCOUNT = "dry_run=true shows what would be saved, without an account"
 
@@ -41,46 +41,39 @@ class Account:
             raise UserError("The W&B account has no default entity: name a user or a team with entity=")
         return entity
 
-    def count_runs(self, entity: str, project: str, view: View) -> int:
+    def count_runs(self, entity: str, settings: DashboardSettings) -> int:
         """How many runs a dashboard shows.
 
         Raises:
             UserError: where there is no such project, or the account may not see it.
         """
-        with _asking(f"W&B project {entity}/{project}"):
-            return len(self._api.runs(f"{entity}/{project}", filters=view.query(), per_page=1))
+        project = f"{entity}/{settings.project}"
+        with _asking(f"W&B project {project}"):
+            return len(self._api.runs(project, filters=query(settings), per_page=1))
 
     def create_heat_map(self, entity: str) -> str:
-        """Add the chart of `heat_map` to an entity; returns the id that panels name it by."""
-        with _asking(f"W&B chart {entity}/{heat_map.NAME}", "heat_map=null does without it; heat_map=<id> takes one"):
+        """Add the heat map of scores by class to an entity; returns the id that panels name it by."""
+        with _asking(f"W&B chart {entity}/{HEAT_MAP}", "heat_map=null does without it; heat_map=<id> takes one"):
             return self._api.create_custom_chart(
                 entity=entity,
-                name=heat_map.NAME,
-                display_name=heat_map.TITLE,
+                name=HEAT_MAP,
+                display_name=HEAT_MAP_TITLE,
                 spec_type="vega2",
                 access="private",
-                spec=heat_map.SPEC,
+                spec=HEAT_MAP_SPEC,
             )
 
-    def save_workspace(self, built: ws.Workspace, instead: Address | None) -> str:
-        """Save a workspace as a new view, or in the place of one; returns its address."""
-        with _asking(f"W&B workspace of {built.entity}/{built.project}"):
-            saved = built
+    def save(self, page: ws.Workspace | wr.Report, instead: Address | None) -> str:
+        """Save a workspace or report as a new one, or in the place of one; returns its address."""
+        kind, parts = "report", ("title", "description", "blocks", "width")
+        if isinstance(page, ws.Workspace):
+            kind, parts = "workspace", ("name", "sections", "settings", "runset_settings")
+        with _asking(f"W&B {kind} of {page.entity}/{page.project}"):
+            saved = page
             if instead:
-                saved = ws.Workspace.from_url(instead.url)
-                saved.name, saved.sections = built.name, built.sections
-                saved.settings, saved.runset_settings = built.settings, built.runset_settings
-            saved.save()
-            return saved.url
-
-    def save_report(self, built: wr.Report, instead: Address | None) -> str:
-        """Save a report, or in the place of one; returns its address."""
-        with _asking(f"W&B report of {built.entity}/{built.project}"):
-            saved = built
-            if instead:
-                saved = wr.Report.from_url(instead.url)
-                saved.title, saved.description = built.title, built.description
-                saved.blocks, saved.width = built.blocks, built.width
+                saved = type(page).from_url(instead.url)
+                for part in parts:
+                    setattr(saved, part, getattr(page, part))
             saved.save()
             return saved.url
 

@@ -18,8 +18,8 @@ class Part:
     """A section of a workspace, or what stands below a heading of a report.
 
     Args:
-        title: of it.
-        panels: title, kind, what is shown, how it is grouped; of each panel.
+        title: its heading.
+        panels: title, kind, what is shown and how it is grouped, of each panel.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Outline:
         """For the console.
 
         Args:
-            like: that has been printed already; parts that are the same are named only.
+            like: an outline that has been printed already; parts that are the same are named only.
         """
         tree = Tree(f"[bold]{escape(self.title)}[/], {escape(self.place)}")
         for line in self.runs:
@@ -64,8 +64,8 @@ def outline_workspace(sent: Mapping) -> Outline:
     """The sections and panels of a workspace, as W&B's library writes it."""
     section = sent["spec"]["section"]
     parts = [
-        Part(one["name"], [describe(panel) for panel in one["panels"]])
-        for one in section["panelBankConfig"]["sections"]
+        Part(theme["name"], [describe(panel) for panel in theme["panels"]])
+        for theme in section["panelBankConfig"]["sections"]
     ]
     runs = _runs(section["runSets"][0], section["customRunColors"])
     return Outline(f"Workspace {sent['displayName']!r}", f"{sent['entity']}/{sent['project']}", runs, parts)
@@ -101,10 +101,10 @@ def describe(panel: Mapping) -> tuple[str, str, str, str]:
         front = "line of the best so far" if config["showMaxYAxisLine"] else ""
         return title, "points", f"{_plain(config['yAxis'])} over {_plain(config['xAxis'])}", front
     if kind == "Parallel Coordinates Plot":
-        return title, "parallel axes", ", ".join(_plain(one["accessor"]) for one in config["columns"]), ""
+        return title, "parallel axes", ", ".join(_plain(column["accessor"]) for column in config["columns"]), ""
     if kind == "Vega2":
         (query,) = config["userQuery"]["queryFields"]
-        (table,) = (one for one in query["fields"] if one["name"] == "summaryTable")
+        (table,) = (part for part in query["fields"] if part["name"] == "summaryTable")
         title = " ".join(config["stringSettings"].values())
         return title, "chart", f"{config['panelDefId']} of {table['args'][0]['value']}", ""
     if kind == "Weave":
@@ -125,11 +125,11 @@ def _table(part: Part) -> Table:
 
 def _runs(runs: Mapping, colours: Mapping) -> list[str]:
     conditions = []
-    for one in runs["filters"]["filters"]:
-        value = ", ".join(map(str, one["value"])) if isinstance(one["value"], list) else one["value"]
-        conditions.append(f"{_plain(one['key']['name'])} {'one of' if one['op'] == 'IN' else one['op']} {value}")
+    for test in runs["filters"]["filters"]:
+        value = ", ".join(map(str, test["value"])) if isinstance(test["value"], list) else test["value"]
+        conditions.append(f"{_plain(test['key']['name'])} {'one of' if test['op'] == 'IN' else test['op']} {value}")
     order = [
-        f"{one['key']['name']}, {'lowest' if one['ascending'] else 'highest'} first" for one in runs["sort"]["keys"]
+        f"{key['key']['name']}, {'lowest' if key['ascending'] else 'highest'} first" for key in runs["sort"]["keys"]
     ]
     return [
         f"runs with {' and '.join(conditions)}",

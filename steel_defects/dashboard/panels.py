@@ -7,14 +7,45 @@ from dataclasses import dataclass
 
 import wandb_workspaces.reports.v2 as wr
 
-from steel_defects.dashboard import heat_map
-from steel_defects.dashboard.view import SPREADS, View
+from steel_defects.dashboard.settings import DashboardSettings
 from steel_defects.loggers import keys
 
 MOST = 100  # runs or systems in a panel; W&B would stop at ten
 _BY_SYSTEM = wr.Config(keys.SYSTEM)
 _MATRIX = "wandb/confusion_matrix/v1"
 _HISTOGRAM = "wandb/histogram/v0"
+_SPREADS = {"stddev": "standard deviation", "minmax": "range", "stderr": "standard error"}
+
+# A W&B chart of our own, as none of W&B's presets draws scores by system and class as a heat map:
+# `wandb/confusion_matrix/v1` draws a bar a run in each cell, not a colour. This one takes the rows of `test/classes`,
+# and the mean over the seeds.
+HEAT_MAP = "steel-defects-classes"
+HEAT_MAP_TITLE = "Scores by system and class"
+HEAT_MAP_FIELDS = {column: column for column in ("system", "class", "score", "value")}
+
+_MEAN = {"aggregate": "mean", "field": "${field:value}", "type": "quantitative"}
+
+# `wandb`, `${field:}` and `${string:}` are W&B's: the rows, the columns and the texts a panel is given.
+HEAT_MAP_SPEC = {
+    "$schema": "https://vega.github.io/schema/vega-lite/v4.json",
+    "description": "Mean of a score over the runs of each system, by class",
+    "data": {"name": "wandb"},
+    "title": "${string:title}",
+    "transform": [{"filter": "datum['${field:score}'] === '${string:score}'"}],
+    "encoding": {
+        "x": {"field": "${field:class}", "type": "nominal", "title": None, "axis": {"orient": "top", "labelAngle": 0}},
+        "y": {"field": "${field:system}", "type": "nominal", "title": None},
+    },
+    "layer": [
+        {
+            "mark": {"type": "rect", "tooltip": True},
+            "encoding": {
+                "color": {**_MEAN, "title": "mean", "scale": {"domain": [0, 1], "range": ["#FFFFFF", "#56B4E9"]}}
+            },
+        },
+        {"mark": {"type": "text", "color": "#000000"}, "encoding": {"text": {**_MEAN, "format": ".2f"}}},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -22,11 +53,11 @@ class Theme:
     """Panels that answer one question.
 
     Args:
-        title: of the section.
+        title: the section's heading.
         text: what they show, for a reader who sees them for the first time.
-        panels: of W&B's library; each belongs to one page, so that a second page needs others.
+        panels: objects of W&B's library; each belongs to one page, so that a second page needs others.
         columns: how many stand side by side.
-        height: of a panel in a report, in units of its grid; 6 is usual.
+        height: height of a panel in a report, in units of its grid; 6 is usual.
         each_run: whether runs are shown one by one where the page allows it, and not as one of their system.
         open: whether the section is unfolded at first.
     """
@@ -40,12 +71,20 @@ class Theme:
     open: bool = True
 
 
-def themes(view: View) -> list[Theme]:
+def themes(settings: DashboardSettings) -> list[Theme]:
     """All panels of a dashboard, made anew."""
-    return [_systems(view), _curves(view), _costs(), _classes(view), _pictures(), _runs(), _hardware(view)]
+    return [
+        _systems(settings),
+        _curves(settings),
+        _costs(),
+        _classes(settings),
+        _pictures(),
+        _runs(),
+        _hardware(settings),
+    ]
 
 
-def _systems(view: View) -> Theme:
+def _systems(settings: DashboardSettings) -> Theme:
     titles = {
         "test/miou": "mIoU of the test images",
         "test/dice": "Dice of the test images",
@@ -54,12 +93,12 @@ def _systems(view: View) -> Theme:
     return Theme(
         "Backbones side by side",
         "Scores of the test images. A bar is the mean over the seeds of a system, the line on it their "
-        f"{SPREADS[view.spread]}. Where the lines of two systems overlap, the difference may be chance.",
-        [_bars(view, title, [key]) for key, title in titles.items()],
+        f"{_SPREADS[settings.spread]}. Where the lines of two systems overlap, the difference may be chance.",
+        [_bars(settings, title, [key]) for key, title in titles.items()],
     )
 
 
-def _curves(view: View) -> Theme:
+def _curves(settings: DashboardSettings) -> Theme:
     titles = {
         "train/loss": "Training loss",
         "val/loss": "Validation loss",
@@ -69,9 +108,9 @@ def _curves(view: View) -> Theme:
     }
     return Theme(
         "Curves",
-        f"Epoch by epoch: the mean over the seeds of a system, the band their {SPREADS[view.spread]}. A training loss "
-        "that goes on falling while the validation loss rises is a net that learns its images by heart.",
-        [_lines(view, title, key) for key, title in titles.items()],
+        f"Epoch by epoch: the mean over the seeds of a system, the band their {_SPREADS[settings.spread]}. A training "
+        "loss that goes on falling while the validation loss rises is a net that learns its images by heart.",
+        [_lines(settings, title, key) for key, title in titles.items()],
     )
 
 
@@ -94,11 +133,11 @@ def _costs() -> Theme:
     )
 
 
-def _classes(view: View) -> Theme:
+def _classes(settings: DashboardSettings) -> Theme:
     titles = {"jaccard": "Jaccard index", "detection": "Detection"}
-    if view.heat_map:
+    if settings.heat_map:
         shown = [
-            _chart(keys.CLASSES, view.heat_map, heat_map.FIELDS, {"title": title, "score": score})
+            _chart(keys.CLASSES, settings.heat_map, HEAT_MAP_FIELDS, {"title": title, "score": score})
             for score, title in titles.items()
         ]
         says = "The colour is the mean over the seeds of a system."
@@ -127,7 +166,7 @@ def _classes(view: View) -> Theme:
                 {"value": "iou"},
                 {"title": "IoU of the test images with a defect"},
             ),
-            *(_bars(view, name, [f"test/{score}_{name}" for score in titles]) for name in view.classes),
+            *(_bars(settings, name, [f"test/{score}_{name}" for score in titles]) for name in settings.data.classes),
         ],
         height=8,
     )
@@ -171,17 +210,17 @@ def _runs() -> Theme:
     )
 
 
-def _hardware(view: View) -> Theme:
+def _hardware(settings: DashboardSettings) -> Theme:
     titles = ("GPU in use (%)", "GPU memory (%)", "CPU in use (%)", "Memory of the process (MB)")
     return Theme(
         "Throughput and hardware",
         "How fast the training went and what it took. Speeds are comparable only between runs on the same machine with "
         "nothing beside them. What the machine did is measured by W&B every few seconds, by the clock of the run.",
         [
-            _lines(view, "Steps a second", "train/it_per_s"),
-            _lines(view, "Seconds an epoch", "train/seconds"),
-            _bars(view, "Steps a second, median", ["speed/train_it_per_s"]),
-            _bars(view, "Peak memory (bytes)", ["memory/peak_bytes"]),
+            _lines(settings, "Steps a second", "train/it_per_s"),
+            _lines(settings, "Seconds an epoch", "train/seconds"),
+            _bars(settings, "Steps a second, median", ["speed/train_it_per_s"]),
+            _bars(settings, "Peak memory (bytes)", ["memory/peak_bytes"]),
             *(
                 wr.LinePlot(title=title, x="RelativeTime(Process)", y=[key], max_runs_to_show=MOST)
                 for key, title in zip(keys.MACHINE, titles, strict=True)
@@ -192,19 +231,19 @@ def _hardware(view: View) -> Theme:
     )
 
 
-def _bars(view: View, title: str, metrics: Sequence[str]) -> wr.BarPlot:
+def _bars(settings: DashboardSettings, title: str, metrics: Sequence[str]) -> wr.BarPlot:
     return wr.BarPlot(
         title=title,
         metrics=list(metrics),
         groupby=_BY_SYSTEM,
         groupby_aggfunc="mean",
-        groupby_rangefunc=view.spread,
+        groupby_rangefunc=settings.spread,
         max_runs_to_show=MOST,
         max_bars_to_show=MOST,
     )
 
 
-def _lines(view: View, title: str, metric: str) -> wr.LinePlot:
+def _lines(settings: DashboardSettings, title: str, metric: str) -> wr.LinePlot:
     return wr.LinePlot(
         title=title,
         x=keys.EPOCH,
@@ -212,7 +251,7 @@ def _lines(view: View, title: str, metric: str) -> wr.LinePlot:
         title_x="epoch",
         groupby=_BY_SYSTEM,
         groupby_aggfunc="mean",
-        groupby_rangefunc=view.spread,
+        groupby_rangefunc=settings.spread,
         smoothing_type="none",
         max_runs_to_show=MOST,
     )

@@ -1,111 +1,128 @@
-"""The command's settings: what makes no sense is refused, all at once."""
+"""Settings of `dashboard`, conf/dashboard.yaml, and the addresses of what is saved already."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
-from steel_defects.core.errors import UserError
-from steel_defects.core.settings import Flag, Role, Settings, Text, Words
-from steel_defects.dashboard.address import Address, read_address
-from steel_defects.dashboard.view import SPREADS, View
-from steel_defects.data.settings import DataSettings, check_names
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
 
-KINDS = ("workspace", "report")
+from steel_defects.core.settings import Flag, Role, Settings, Text, Words, Wrong
+from steel_defects.data.settings import DataSettings
+
+Kind = Literal["workspace", "report"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a workspace or a report is.
+
+    Args:
+        kind: `workspace` or `report`.
+        entity: user or team it belongs to.
+        project: whose runs it shows.
+        url: in the form that W&B's library reads.
+    """
+
+    kind: Kind
+    entity: str
+    project: str
+    url: str
+
+
+def read_address(url: object) -> Address:
+    """Read what a browser's address bar shows.
+
+    Raises:
+        Wrong: where it is no saved workspace and no report.
+    """
+    parts = urlsplit(str(url))
+    path = parts.path.strip("/").split("/")
+    view = parse_qs(parts.query).get("nw", [""])[0]
+    if parts.scheme in ("http", "https") and len(path) >= 2 and all(path):
+        entity, project = path[:2]
+        home = f"{parts.scheme}://{parts.netloc}/{entity}/{project}"
+        if len(path) == 4 and path[2] == "reports" and "--" in path[3]:
+            return Address("report", entity, project, f"{home}/reports/{path[3]}")
+        if view.startswith("nwuser"):
+            raise Wrong(f"{url} is your own unsaved view of the project; save it under a name in W&B first")
+        if view and (len(path) == 2 or path[2:] in (["workspace"], ["table"])):
+            return Address("workspace", entity, project, f"{home}?nw={view}")
+    raise Wrong(
+        f"{url} is not the address of a saved workspace, https://.../<entity>/<project>?nw=<view>, or of a report, "
+        "https://.../<entity>/<project>/reports/<title>--<id>"
+    )
+
+
+def _without_slash(name: str) -> str:
+    if "/" in name:
+        raise Wrong("without a slash; entity= and project= are given apart")
+    return name
+
+
+def _short(name: str) -> str:
+    if len(name) > 128:
+        raise Wrong("W&B takes 128 characters at most")
+    return name
+
+
+def _chart(name: str) -> str:
+    if name != "create" and name.count("/") != 1:
+        raise Wrong("create, or a chart that is there, <entity>/<name>")
+    return name
+
+
+def _each_once(names: tuple) -> tuple:
+    if len(set(names)) < len(names):
+        raise Wrong("each once")
+    return names
 
 
 Name = Annotated[Text, Words("a name"), Role.PATH]
-Names = Annotated[tuple[Name, ...], Words("a list of texts, each in quotes where it looks like a number"), Role.PATHS]
+Owner = Annotated[Name, AfterValidator(_without_slash)]
+_LIST = Words("a list of texts, each in quotes where it looks like a number")
+Names = Annotated[tuple[Name, ...], AfterValidator(_each_once), _LIST, Role.PATHS]
+_Saved = Annotated[Address, BeforeValidator(read_address), PlainSerializer(lambda address: address.url)]
+Addresses = Annotated[tuple[_Saved, ...], AfterValidator(_each_once), _LIST, Role.PATHS]
 
 
 class DashboardSettings(Settings):
     """All of conf/dashboard.yaml."""
 
-    project: Name
-    entity: Name | None
+    project: Owner
+    entity: Owner | None
     kind: Literal["workspace", "report", "both"]
-    name: Name
+    name: Annotated[Name, AfterValidator(_short)]
     group: Name | None
     tags: Names
     systems: Names
     spread: Literal["stddev", "minmax", "stderr"]
-    heat_map: Name | None
-    update: Names
+    heat_map: Annotated[Name, AfterValidator(_chart)] | None
+    update: Addresses
     dry_run: Flag
     data: DataSettings
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What is to be built."""
+        return ("workspace", "report") if self.kind == "both" else (self.kind,)
 
-def check(settings: Mapping) -> dict[str, Address]:
-    """Refuse, all at once, settings that make no sense; returns what is to be replaced, by kind."""
-    wrong = []
-    kinds = chosen_kinds(settings)
-    wrong += [] if kinds else [f"kind={settings['kind']}: workspace, report or both"]
-    for key, optional in (("project", False), ("name", False), ("entity", True), ("group", True), ("heat_map", True)):
-        value = settings[key]
-        if not (isinstance(value, str) and value.strip()) and not (optional and value is None):
-            wrong.append(f"{key}={value}: a name")
-    for key in ("project", "entity"):
-        if isinstance(settings[key], str) and "/" in settings[key]:
-            wrong.append(f"{key}={settings[key]}: without a slash; entity= and project= are given apart")
-    if isinstance(settings["name"], str) and len(settings["name"]) > 128:
-        wrong.append(f"name={settings['name']}: W&B takes 128 characters at most")
-    chart = settings["heat_map"]
-    if isinstance(chart, str) and chart != "create" and chart.count("/") != 1:
-        wrong.append(f"heat_map={chart}: create, or a chart that is there, <entity>/<name>")
-    for key in ("tags", "systems", "update"):
-        names = settings[key]
-        if not isinstance(names, list) or not all(isinstance(one, str) and one for one in names):
-            wrong.append(f"{key}={names}: a list of texts, each in quotes where it looks like a number")
-        elif len(set(names)) < len(names):
-            wrong.append(f"{key}={names}: each once")
-    if settings["spread"] not in list(SPREADS):
-        wrong.append(f"spread={settings['spread']}: {', '.join(SPREADS)}")
-    if not isinstance(settings["dry_run"], bool):
-        wrong.append(f"dry_run={settings['dry_run']}: true or false")
-    try:
-        check_names(settings["data"]["classes"])
-    except UserError as error:
-        wrong.append(str(error))
-    update, faults = read_update(settings, kinds)
-    if wrong + faults:
-        raise UserError("\n".join(wrong + faults))
-    return update
-
-
-def chosen_kinds(settings: Mapping) -> tuple[str, ...]:
-    """What is to be built; nothing where `kind` is not one of the choices."""
-    return KINDS if settings["kind"] == "both" else tuple(kind for kind in KINDS if kind == settings["kind"])
-
-
-def read_update(settings: Mapping, kinds: tuple[str, ...]) -> tuple[dict[str, Address], list[str]]:
-    """What is to be replaced, by kind, and what is wrong with it."""
-    update: dict[str, Address] = {}
-    faults = []
-    for url in settings["update"] if isinstance(settings["update"], list) else []:
-        try:
-            found = read_address(str(url))
-        except UserError as error:
-            faults.append(str(error))
-            continue
-        for key, there in (("project", found.project), ("entity", found.entity)):
-            if settings[key] is not None and settings[key] != there:
-                faults.append(f"update={url}: is in {key} {there}, but {key}={settings[key]}")
-        if kinds and found.kind not in kinds:
-            faults.append(f"update={url}: is a {found.kind}, but kind={settings['kind']}")
-        for key, there in (("project", found.project), ("entity", found.entity)):
-            if any(getattr(other, key) != there for other in update.values()):
-                faults.append(f"update={url}: is in another {key} than the address before")
-        if found.kind in update:
-            faults.append(f"update={url}: a second {found.kind}")
-        update[found.kind] = found
-    return update, faults
-
-
-def make_view(settings: Mapping) -> View:
-    """What is compared; `heat_map` is still what was set."""
-    data = settings["data"]
-    return View(
-        data=str(data["name"]),
-        classes=data["classes"],
-        **{key: settings[key] for key in ("group", "tags", "systems", "spread", "heat_map")},
-    )
+    @model_validator(mode="after")
+    def _fit_together(self) -> DashboardSettings:
+        faults = []
+        for i, address in enumerate(self.update):
+            told, before = f"update={address.url}", self.update[:i]
+            for key in ("project", "entity"):
+                there, asked = getattr(address, key), getattr(self, key)
+                if asked not in (None, there):
+                    faults.append(f"{told}: is in {key} {there}, but {key}={asked}")
+                if any(getattr(other, key) != there for other in before):
+                    faults.append(f"{told}: is in another {key} than the address before")
+            if address.kind not in self.kinds:
+                faults.append(f"{told}: is a {address.kind}, but kind={self.kind}")
+            if any(other.kind == address.kind for other in before):
+                faults.append(f"{told}: a second {address.kind}")
+        if faults:
+            raise Wrong("\n".join(faults))
+        return self

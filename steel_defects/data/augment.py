@@ -12,12 +12,15 @@ generator would otherwise repeat itself in every worker and epoch; it is seeded 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import albumentations as A
 import cv2
 import numpy as np
 
+from steel_defects.core.errors import UserError
+from steel_defects.core.own import load_own, own_line
 from steel_defects.data.images import resize
 from steel_defects.data.settings import AugmentSettings
 
@@ -73,6 +76,9 @@ class Augment:
         }
         # No operation decides anything by itself (p=1): which ones run is drawn here, where it can be seen and tested.
         self._operations = {name: A.Compose([operation]) for name, operation in operations.items()}
+        self._own = None
+        if settings.own:
+            self._own = load_own("recipe.augment.own", settings.own, ("image", "mask", "rng"), "my_augment.dust")
         self._crops: dict[tuple[int, int], A.Compose] = {}
 
     def probability(self, classes: Sequence[int]) -> float:
@@ -114,7 +120,27 @@ class Augment:
         for name, p in self._also.items():
             if rng.random() < p:
                 image, mask = self._apply(name, image, mask, rng)
-        return image, mask
+        return (image, mask) if self._own is None else self._by_own(self._own, image, mask, rng)
+
+    def _by_own(
+        self, function: Callable[..., Any], image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        name = f"recipe.augment.own={self.settings.own}"
+        try:
+            result = function(image, mask, rng)
+        except Exception as error:  # whatever the user's function does wrong
+            raise UserError(f"{name} failed: {type(error).__name__}: {error}{own_line(error)}") from error
+        if not isinstance(result, tuple) or len(result) != 2 or not all(isinstance(r, np.ndarray) for r in result):
+            raise UserError(f"{name} returned {type(result).__name__}; it has to return image and mask, two arrays")
+        for kind, array in zip(("image", "mask"), result, strict=True):
+            if array.dtype != np.uint8 or array.shape != tuple(self.size):
+                raise UserError(
+                    f"{name} returned as {kind} {array.dtype} of shape {list(array.shape)}; "
+                    f"it has to return uint8 of shape {list(self.size)}"
+                )
+        if result[1].max() > len(self.shares):
+            raise UserError(f"{name} returned a mask with class {result[1].max()}; there are {len(self.shares)}")
+        return result
 
     def _apply(
         self, name: str, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator

@@ -139,7 +139,10 @@ class StripDataModule(pl.LightningDataModule):
         samples = self.samples("train")
         shares = class_shares([sample.classes for sample in samples], len(self.classes))
         augment = Augment(self.size, shares, self.augment, self.seed) if self.augment else None
-        return self._loader(StripDataset(samples, self.size, augment), train=True)
+        dataset = StripDataset(samples, self.size, augment)
+        if self.augment and self.augment.own:
+            _ = dataset[0, 0]  # what is wrong with the user's function is told here, not by a worker in its own way
+        return self._loader(dataset, train=True)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(StripDataset(self.samples("val"), self.size))

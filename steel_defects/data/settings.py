@@ -149,6 +149,7 @@ class AugmentSettings(Settings):
     weights: DrawnOperations
     rotation_limit: Annotated[Number, limits.Ge(0), limits.Le(180)]  # degrees, either way
     also: FurtherOperations
+    own: Text | None = None  # a function of the user's, called with what all of these made of a sample
 
 
 def is_pair(size: object) -> bool:

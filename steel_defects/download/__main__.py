@@ -23,22 +23,21 @@ import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
-from rich.console import Console
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
+from steel_defects.cli.console import stop, wide_console
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
-from steel_defects.download.advice import way_on
-from steel_defects.download.client import PARTIAL, archive_path, fetch
+from steel_defects.core.settings import read
+from steel_defects.download.client import PARTIAL, archive_path, fetch, way_on
 from steel_defects.download.contents import Contents, look
-from steel_defects.download.settings import check
+from steel_defects.download.settings import DownloadSettings
 from steel_defects.download.unpack import is_whole, missing_bytes, named, unpack
 from steel_defects.page.sheet import plural
 
@@ -47,9 +46,9 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=CONF_DIR, config_name="download", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """Download as configured; a user's mistake and Ctrl-C end it without a traceback."""
     try:
-        settings = plain(cfg)
-        download(settings)
+        download(read(DownloadSettings, plain(cfg)))
     except UserError as error:
         stop(error)
     except KeyboardInterrupt:
@@ -57,70 +56,70 @@ def main(cfg: DictConfig) -> None:
         sys.exit(130)
 
 
-def download(settings: Mapping) -> Contents:
+def download(settings: DownloadSettings) -> Contents:
     """Fetch what is missing, unpack it, check all of it, and say what is there.
 
     Args:
-        settings: conf/download.yaml, composed, as plain values.
+        settings: the command's.
 
     Returns:
         What is there.
 
     Raises:
-        UserError: where something is missing, cannot be had, or a setting makes no sense.
+        UserError: where something is missing or cannot be had.
     """
-    check(settings)
-    root = Path(settings["data"]["root"]).expanduser()
-    archive = archive_path(root, settings["competition"])
-    found, differing = look_at(root, settings), []
-    complete = not (found.faults or settings["force"])
+    root = Path(settings.data.root).expanduser()
+    if root.is_file():
+        raise UserError(f"data.root={settings.data.root}: is a file; name the folder that the files go into")
+    archive = archive_path(root, settings.competition)
+    contents, differing = look(root, settings.data, settings.expect), []
+    complete = not (contents.faults or settings.force)
     if complete:
         log.info("%s is complete: nothing is fetched.", root)
-    elif settings["force"] or not is_whole(archive):
-        get(archive, found, settings)
+    elif settings.force or not is_whole(archive):
+        get(archive, contents, settings)
     # Before a zip is removed, all that is in it must lie beside it, whatever numbers are expected.
-    looked_into = not complete or (not settings["keep_zip"] and is_whole(archive))
+    looked_into = not complete or (not settings.keep_zip and is_whole(archive))
     if looked_into:
         require_space(root, missing_bytes(archive, root), f"to unpack {archive.name}")
-        differing = put(archive, root, settings["force"])
-        found = look_at(root, settings)
-    show(found, root)
-    if found.faults:
-        raise DataFaults(found.faults, way_out(root, archive, differing))
-    if not settings["keep_zip"] and looked_into and not differing:
+        differing = put(archive, root, settings.force)
+        contents = look(root, settings.data, settings.expect)
+    wide_console().print(contents.sheet(f"What is in {root}").rich())
+    if contents.faults:
+        raise DataFaults(contents.faults, way_out(root, archive, differing))
+    if not settings.keep_zip and looked_into and not differing:
         remove(archive)
-    elif not settings["keep_zip"] and not looked_into and archive.exists():
+    elif not settings.keep_zip and not looked_into and archive.exists():
         log.warning("%s is no whole zip, so nobody knows what is in it: it is kept", archive)
-    say_what_next(settings)
-    return found
+    say_what_next(settings.data.root)
+    return contents
 
 
-def look_at(root: Path, settings: Mapping) -> Contents:
-    """What is in the folder, held against what is expected."""
-    data = settings["data"]
-    return look(root, csv=data["csv"], image_dir=data["image_dir"], classes=data["classes"], expect=settings["expect"])
-
-
-def get(archive: Path, found: Contents, settings: Mapping) -> None:
+def get(archive: Path, contents: Contents, settings: DownloadSettings) -> None:
     """Fetch the zip, or the rest of it.
+
+    Args:
+        archive: the zip.
+        contents: what is in its folder.
+        settings: the command's.
 
     Raises:
         UserError: saying what is missing in the folder, if there is anything, and why it cannot be fetched.
     """
-    root, space, force = archive.parent, settings["space"], settings["force"]
+    root, space = archive.parent, settings.space
     size = archive.stat().st_size if archive.is_file() else 0
-    state = f"{archive} is no whole zip ({size / 1e6:,.1f} MB)." if size and not force else ""
-    need = max(0, space["zip"] * 1e9 - size) + space["unzipped"] * 1e9
+    state = f"{archive} is no whole zip ({size / 1e6:,.1f} MB)." if size and not settings.force else ""
+    need = max(0, space.zip * 1e9 - size) + space.unzipped * 1e9
     try:
         require_space(root, need, "about: space.zip and space.unzipped of conf/download.yaml")
         if state:
             log.info("%s The client goes on with it where it can", state)
-        log.info("Fetching %s with Kaggle's client, about %g GB", archive.name, space["zip"])
-        fetch(settings["competition"], root, force)
+        log.info("Fetching %s with Kaggle's client, about %g GB", archive.name, space.zip)
+        fetch(settings.competition, root, settings.force)
     except UserError as error:
         before = [state] if state else []
-        if found.anything and found.faults:
-            lacking = str(DataFaults(found.faults)).partition("\n")[2]
+        if contents.anything and contents.faults:
+            lacking = str(DataFaults(contents.faults)).partition("\n")[2]
             before.insert(0, f"{root} is not complete:\n{lacking}")
         raise UserError("\n".join([*before, str(error)])) from error
 
@@ -129,8 +128,8 @@ def require_space(root: Path, need: float, source: str) -> None:
     """Refuse to begin what the disk cannot hold.
 
     Args:
-        root: folder to write into; it need not exist.
-        need: in bytes.
+        root: the folder to write into; it need not exist.
+        need: the space needed, in bytes.
         source: where that number comes from.
 
     Raises:
@@ -167,11 +166,6 @@ def way_out(root: Path, archive: Path, differing: Sequence[str]) -> str:
     )
 
 
-def show(found: Contents, root: Path) -> None:
-    """Print the table of what is there."""
-    Console(soft_wrap=True).print(found.sheet(f"What is in {root}").rich())
-
-
 def remove(archive: Path) -> None:
     """Remove the zip, and the client's note about it."""
     for path in (archive, archive.with_name(archive.name + PARTIAL)):
@@ -181,13 +175,12 @@ def remove(archive: Path) -> None:
             log.info("%s is removed (keep_zip=false)", path)
 
 
-def say_what_next(settings: Mapping) -> None:
-    """Print commands to go on with."""
-    root = settings["data"]["root"]
+def say_what_next(root: str) -> None:
+    """Print commands to go on with; `root` is the folder as it was typed."""
     where = [] if root == "data/severstal" else [f"data.root={root}"]
     log.info("All there. To go on:")
-    for words in (["explore"], ["train", "encoder=efficientnet-b1"]):
-        log.info("  %s", shlex.join(["python", "-m", f"steel_defects.{words[0]}", *words[1:], *where]))
+    for command, *words in (["explore"], ["train", "encoder=efficientnet-b1"]):
+        log.info("  %s", shlex.join(["python", "-m", f"steel_defects.{command}", *words, *where]))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Kaggle's own client (the extra `kaggle`), with all it says and raises turned into this project's messages."""
+"""Kaggle's own client (the extra `kaggle`), all it says and raises in this project's messages, and what to do then."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
 from steel_defects.core.packages import package, versions
-from steel_defects.download import advice
 
+SITE = "https://www.kaggle.com"
 PARTIAL = ".kaggle-partial"  # what the client adds to the name of a zip that is not whole yet
 
 
@@ -31,9 +32,9 @@ def fetch(competition: str, folder: Path, force: bool = False) -> Path:
     by itself, five times.
 
     Args:
-        competition: as in its address on kaggle.com.
-        folder: to write into.
-        force: begin at the beginning, whatever is there.
+        competition: its name in the address on kaggle.com.
+        folder: the folder to write into.
+        force: whether to begin at the beginning, whatever is there.
 
     Returns:
         `<folder>/<competition>.zip`; whether it is a sound zip is not known here.
@@ -55,7 +56,7 @@ def fetch(competition: str, folder: Path, force: bool = False) -> Path:
         except Exception as error:  # the client's own, of requests, of urllib3: all that it may raise ends here
             raise UserError(_explain(error, competition, target, force)) from error
     if not target.is_file():
-        raise UserError(f"Kaggle's client ended, but {target} is not there: {advice.by_hand(competition, target)}")
+        raise UserError(f"Kaggle's client ended, but {target} is not there: {by_hand(competition, target)}")
     return target
 
 
@@ -69,13 +70,13 @@ def _signed_in(competition: str, target: Path) -> Any:
         client = package("kaggle", "kaggle").KaggleApi()  # the import looks for a token, too
         client.authenticate()
     except UserError as error:
-        raise UserError(f"{error}\n{advice.by_hand(competition, target)}") from None
+        raise UserError(f"{error}\n{by_hand(competition, target)}") from None
     except SystemExit:  # how the client says that it has none
-        raise UserError(advice.no_token(competition, target, is_old())) from None
+        raise UserError(no_token(competition, target)) from None
     except OSError as error:  # how older ones say so; all else is for the caller
         if "kaggle.json" not in str(error):
             raise
-        raise UserError(advice.no_token(competition, target, is_old())) from None
+        raise UserError(no_token(competition, target)) from None
     return client
 
 
@@ -89,9 +90,9 @@ def _explain(error: Exception, competition: str, target: Path, force: bool) -> s
     status = getattr(getattr(error, "response", None), "status_code", None)
     said = _shortened(error, named=status is None)
     if status == 401:
-        return advice.bad_token(said, is_old())
+        return bad_token(said)
     if status == 403:
-        return advice.rules(competition, said)
+        return rules(competition, said)
     if getattr(error, "errno", None) == errno.ENOSPC:
         told = f"The disk of {target.parent} is full."
     elif status == 404:
@@ -105,7 +106,7 @@ def _explain(error: Exception, competition: str, target: Path, force: bool) -> s
     else:
         client = " ".join(["kaggle", *filter(None, [versions(["kaggle"]).get("kaggle")])])
         told = f"Kaggle's client ({client}) failed ({said}); if it does so again, force=true begins at the beginning."
-    return f"{told}\n{advice.kept(target, force)}"
+    return f"{told}\n{kept(target, force)}"
 
 
 def _shortened(error: Exception, named: bool) -> str:
@@ -114,3 +115,114 @@ def _shortened(error: Exception, named: bool) -> str:
     text = text if len(text) <= 300 else f"{text[:300]}…"
     kind = [type(error).__name__] if named or not text else []
     return ": ".join([*kind, *([text] if text else [])])
+
+
+# From here on, what to do where Kaggle gives no files. The client cannot accept rules; the button is that of
+# competitions that are over.
+BUTTON = '(in the browser, logged in; once a competition is over, the button is "Late Submission")'
+
+
+def no_token(competition: str, target: Path) -> str:
+    """What to do where the client finds no token that it takes.
+
+    Args:
+        competition: its name in the address.
+        target: where the zip is to lie.
+    """
+    head = "Kaggle's client found no token"
+    if places := tokens():
+        head = f"Kaggle's client takes no token from {' or '.join(places)}: wrong, expired or empty"
+    make, put = _make_and_put()
+    return (
+        f"{head}. To have it fetch the files:\n"
+        f"  1. Make an account, or log in: {SITE}/account/login\n"
+        f"  2. Accept the competition's rules: {rules_page(competition)}\n"
+        f"     {BUTTON}\n"
+        f"  3. {make}\n"
+        f"  4. {put}\n"
+        "  5. Run this command again.\n"
+        f"{by_hand(competition, target)}"
+    )
+
+
+def bad_token(said: str) -> str:
+    """What to do where Kaggle does not know the token, or no longer does."""
+    places, (make, put) = tokens(), _make_and_put()
+    source = f" It is from {' or '.join(places)}." if places else ""
+    return (
+        f"Kaggle does not take the token: it is wrong or expired (HTTP 401: {said}).{source}\n"
+        f"  1. {make}\n"
+        f"  2. {put}\n"
+        "  3. Run this command again."
+    )
+
+
+def rules(competition: str, said: str) -> str:
+    """What to do where the account has not joined the competition."""
+    return (
+        f"Kaggle refuses the files (HTTP 403: {said}): most likely the competition's rules are not accepted yet.\n"
+        f"  1. Log in with the account that the token is of, and accept them: {rules_page(competition)}\n"
+        f"     {BUTTON}\n"
+        "  2. Run this command again. If it ends the same way, the account may lack a verified phone number:\n"
+        f"     {SITE}/settings"
+    )
+
+
+def rules_page(competition: str) -> str:
+    """Address of the page on which a competition's rules are accepted."""
+    return f"{SITE}/c/{competition}/rules"
+
+
+def by_hand(competition: str, target: Path) -> str:
+    """The ways without a token."""
+    return (
+        f"Without a token: download all files in a browser, from {SITE}/c/{competition}/data, put the zip at\n"
+        f"  {target}\n"
+        f"or unzip it into {target.parent} yourself, and run this command again, which then unpacks and checks.\n"
+        "Without an account: data=synthetic draws strips for all commands that need data, and downloads nothing."
+    )
+
+
+def kept(target: Path, force: bool) -> str:
+    """What becomes of a download that was broken off.
+
+    Args:
+        target: the zip.
+        force: whether it was begun anew on purpose, which the same command would do again.
+    """
+    size = target.stat().st_size if target.is_file() else 0
+    if size:
+        return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): {way_on(force)} goes on."
+    return "Nothing was downloaded yet: the same command tries again."
+
+
+def way_on(force: bool) -> str:
+    """The command that goes on with what was broken off; force=true would begin it anew."""
+    return "the same command without force=true" if force else "the same command"
+
+
+def tokens() -> list[str]:
+    """Where something lies that the client takes for a token."""
+    old = is_old()
+    home = os.path.expanduser("~/.kaggle")  # noqa: PTH111 (Path's raises where there is no home)
+    folders = [home, *filter(None, [os.environ.get("KAGGLE_CONFIG_DIR")])]
+    new = [] if old else ["access_token", "access_token.txt", "credentials.json"]
+    files = [Path(home, name) for name in new] + [Path(folder, "kaggle.json") for folder in folders]
+    names = ["KAGGLE_KEY"] if old else ["KAGGLE_API_TOKEN", "KAGGLE_KEY"]
+    variables = [name for name in names if os.environ.get(name)]
+    return variables + [str(file) for file in files if file.is_file()]
+
+
+def _make_and_put() -> tuple[str, str]:
+    """How to make a token, and where to put it."""
+    if is_old():
+        return (
+            f"Make a legacy API key, which is a file kaggle.json: {SITE}/settings, under API",
+            "Put the file at ~/.kaggle/kaggle.json, or its two values into KAGGLE_USERNAME and KAGGLE_KEY",
+        )
+    return (
+        f'Make a token: {SITE}/settings, under API, "Generate New Token"',
+        "Put it into the file ~/.kaggle/access_token, or into the variable KAGGLE_API_TOKEN\n"
+        '     (instead of 3 and 4: "kaggle auth login" logs in with the browser; a legacy key does, too, as\n'
+        "     ~/.kaggle/kaggle.json or as KAGGLE_USERNAME and KAGGLE_KEY)",
+    )

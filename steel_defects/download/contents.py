@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from steel_defects.core.errors import Fault
-from steel_defects.data.annotations import Annotations, read_annotations
+from steel_defects.data.annotations import Label, read_annotations
 from steel_defects.data.catalog import list_images
 from steel_defects.data.image_header import is_whole, kind_of
+from steel_defects.data.settings import DataSettings
+from steel_defects.download.settings import ExpectSettings
 from steel_defects.download.unpack import named
 from steel_defects.page.sheet import Sheet, plural
 
@@ -20,9 +21,9 @@ TEST_IMAGES = "test_images"
 _END = b"\xff\xd9"  # of a JPEG
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contents:
-    """What was found.
+    """What is there.
 
     Args:
         lines: what, how many are expected, how many were found; all as text.
@@ -30,97 +31,87 @@ class Contents:
         anything: whether any of the competition's files are there.
     """
 
-    lines: list[tuple[str, str, str]]
-    faults: list[Fault]
-    anything: bool
+    lines: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    anything: bool = False
+
+    def count(
+        self, what: str, number: int | None, expected: int | Mapping[str, int | None] | None, file: str, where: str = ""
+    ) -> None:
+        """Hold a number against the one expected, or any of those expected; None is one that cannot be told."""
+        any_of = expected if isinstance(expected, Mapping) else {"": expected}
+        wanted = " or ".join(f"{allowed:,}" for allowed in any_of.values() if allowed is not None)
+        fits = [name.replace("_", " ") for name, allowed in any_of.items() if allowed == number]
+        told = "-" if number is None else f"{number:,}" + (f" ({fits[0]})" if fits and fits[0] else "")
+        self.lines.append((what + where, wanted or "-", told))
+        if wanted and not fits and number is not None:
+            self.faults.append(Fault(file, f"{number:,} {what}, {wanted} expected"))
 
     def sheet(self, title: str) -> Sheet:
         """A row a count."""
         return Sheet(title, ["what", "expected", "found"], self.lines)
 
 
-class _Tally:
-    """Lines and faults, as they come up."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, str]] = []
-        self.faults: list[Fault] = []
-
-    def count(
-        self, what: str, found: int | None, expected: int | Mapping[str, int | None] | None, file: str, where: str = ""
-    ) -> None:
-        """Hold a number against the one expected, or any of those expected; None is one that cannot be told."""
-        any_of = expected if isinstance(expected, Mapping) else {"": expected}
-        wanted = " or ".join(f"{number:,}" for number in any_of.values() if number is not None)
-        fits = [name.replace("_", " ") for name, number in any_of.items() if number == found]
-        told = "-" if found is None else f"{found:,}" + (f" ({fits[0]})" if fits and fits[0] else "")
-        self.lines.append((what + where, wanted or "-", told))
-        if wanted and not fits and found is not None:
-            self.faults.append(Fault(file, f"{found:,} {what}, {wanted} expected"))
-
-
-def look(root: Path, *, csv: str, image_dir: str, classes: Sequence[str], expect: Mapping | None) -> Contents:
+def look(root: Path, data: DataSettings, expect: ExpectSettings | None) -> Contents:
     """Count what is there, read the labels, and look at the beginning and the end of each image file.
 
     Images are not decoded.
 
     Args:
         root: folder of the files.
-        csv, image_dir: names of the label file and of the folder of the labelled images.
-        classes: their names.
-        expect: numbers by key, as in conf/download.yaml; None for a number leaves it unchecked, and so does a key that
-            is missing.
+        data: names of the label file, of the folder of the labelled images, and of the classes.
+        expect: the numbers expected; None checks none.
     """
-    expect, tally = expect or {}, _Tally()
-    train, test = list_images(root / image_dir), list_images(root / TEST_IMAGES)
-    folder, test_folder = f"{image_dir}/", f"{TEST_IMAGES}/"
-    tally.count("images", len(train), expect.get("train_images"), folder, f" in {folder}")
-    annotations, faults = read_annotations(root / csv, len(classes))
+    expect, contents = expect or ExpectSettings(), Contents()
+    train, test = list_images(root / data.image_dir), list_images(root / TEST_IMAGES)
+    folder, test_folder = f"{data.image_dir}/", f"{TEST_IMAGES}/"
+    contents.count("images", len(train), expect.train_images, folder, f" in {folder}")
+    annotations, faults = read_annotations(root / data.csv, len(data.classes))
     readable = all(fault.row is not None for fault in faults)  # otherwise nothing of it could be read
-    _count_labels(tally, annotations if readable else None, csv, classes, expect)
-    tally.count("images", len(test), expect.get("test_images"), test_folder, f" in {test_folder}")
-    if sample := expect.get("sample_submission"):
+    _count_labels(contents, list(annotations.rows.values()) if readable else None, data, expect)
+    contents.count("images", len(test), expect.test_images, test_folder, f" in {test_folder}")
+    if sample := expect.sample_submission:
         there = (root / sample).is_file()
-        tally.lines.append((sample, "there", "there" if there else "missing"))
-        tally.faults += [] if there else [Fault(sample, "does not exist")]
+        contents.lines.append((sample, "there", "there" if there else "missing"))
+        contents.faults += [] if there else [Fault(sample, "does not exist")]
 
-    tally.lines.append((f"faults in {csv}", "0", f"{len(faults):,}"))
-    tally.faults += faults
+    contents.lines.append((f"faults in {data.csv}", "0", f"{len(faults):,}"))
+    contents.faults += faults
     absent = [image for image in annotations.lines if image not in train]
     if absent:
-        tally.faults.append(Fault(csv, f"names {plural(len(absent), 'image')} not in {folder}: {named(absent)}"))
+        contents.faults.append(
+            Fault(data.csv, f"names {plural(len(absent), 'image')} not in {folder}: {named(absent)}")
+        )
     files = [(folder + name, path) for name, path in train.items()]
     files += [(test_folder + name, path) for name, path in test.items()]
     broken = [
-        Fault(name, wrong)
+        Fault(name, trouble)
         for name, path in tqdm(files, "Checking", unit="image", disable=None if files else True)
-        if (wrong := _wrong(path))
+        if (trouble := _trouble(path))
     ]
-    tally.lines.append(("images that are no whole JPEG", "0", f"{len(broken):,}"))
-    anything = bool(train or test or (root / csv).exists())
-    return Contents(tally.lines, tally.faults + broken, anything)
+    contents.lines.append(("images that are no whole JPEG", "0", f"{len(broken):,}"))
+    contents.faults += broken
+    contents.anything = bool(train or test or (root / data.csv).exists())
+    return contents
 
 
 def _count_labels(
-    tally: _Tally, annotations: Annotations | None, csv: str, classes: Sequence[str], expect: Mapping
+    contents: Contents, rows: list[dict[int, Label]] | None, data: DataSettings, expect: ExpectSettings
 ) -> None:
-    regions = None if annotations is None else [labels for labels in annotations.rows.values() if labels]
-
-    def count(what: str, found: Callable[[list], int], expected: int | None) -> None:
-        tally.count(what, None if regions is None else found(regions), expected, csv)
-
-    count("images with a defect", len, expect.get("defective"))
-    count("regions", lambda all_of: sum(map(len, all_of)), expect.get("regions"))
-    by_class = expect.get("regions_by_class") or [None] * len(classes)
-    for c, (name, expected) in enumerate(zip(classes, by_class, strict=True), start=1):
-        count(f"regions of {name}", partial(_images_with, c), expected)
-
-
-def _images_with(c: int, all_of: list) -> int:
-    return sum(c in labels for labels in all_of)
+    """Count images with a defect, and regions; `rows`, the labels of each image, are None where they are not known."""
+    regions = [c for labels in rows or () for c in labels]
+    numbers: dict[str, tuple[int, int | None]] = {
+        "images with a defect": (sum(map(bool, rows or ())), expect.defective),
+        "regions": (len(regions), expect.regions),
+    }
+    by_class = expect.regions_by_class or [None] * len(data.classes)
+    for c, (name, expected) in enumerate(zip(data.classes, by_class, strict=True), start=1):
+        numbers[f"regions of {name}"] = regions.count(c), expected
+    for what, (number, expected) in numbers.items():
+        contents.count(what, None if rows is None else number, expected, data.csv)
 
 
-def _wrong(path: Path) -> str:
+def _trouble(path: Path) -> str:
     """What is wrong with a JPEG file as far as its first and last bytes tell; "" where nothing is."""
     try:
         with path.open("rb") as file:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tqdm import tqdm
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import reading, write_whole
 
 SHOWN = 10  # names in a message
 
@@ -41,14 +41,11 @@ def is_whole(archive: Path) -> bool:
     Raises:
         UserError: where the file cannot be read.
     """
-    try:
-        zipfile.ZipFile(archive).close()
-    except FileNotFoundError:
-        return False
-    except _BROKEN:
-        return False
-    except OSError as error:
-        raise UserError(f"{archive} cannot be read: {error.strerror or error}") from error
+    with reading(archive):
+        try:
+            zipfile.ZipFile(archive).close()
+        except (FileNotFoundError, *_BROKEN):
+            return False
     return True
 
 
@@ -70,8 +67,8 @@ def unpack(archive: Path, root: Path, overwrite: bool = False) -> Unpacked:
 
     Args:
         archive: the zip.
-        root: to write into.
-        overwrite: write over files that differ.
+        root: the folder to write into.
+        overwrite: whether to write over files that differ.
 
     Raises:
         UserError: where the zip is broken, has names that lead out of the folder (then nothing is written), or a file
@@ -110,12 +107,11 @@ def named(names: Sequence[str]) -> str:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        zipped = zipfile.ZipFile(archive)
-    except _BROKEN as error:
-        raise UserError(_broken_message(archive, str(error))) from error
-    except OSError as error:
-        raise UserError(f"{archive} cannot be read: {error.strerror or error}") from error
+    with reading(archive):
+        try:
+            zipped = zipfile.ZipFile(archive)
+        except _BROKEN as error:
+            raise UserError(_broken_message(archive, str(error))) from error
     with zipped:
         yield zipped
 
@@ -126,29 +122,27 @@ def _files(zipped: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 def _refuse_ways_out(archive: Path, infos: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse names that are absolute or climb out of the folder, on any system."""
-    wrong = []
+    outside = []
     for info in infos:
         posix, windows = PurePosixPath(info.filename), PureWindowsPath(info.filename)
         if posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts):
-            wrong.append(repr(info.filename))
-    if wrong:
+            outside.append(repr(info.filename))
+    if outside:
         raise UserError(
-            f"{archive} has names that lead out of the folder: {named(wrong)}. Nothing of it was unpacked. This is no "
-            "zip of Kaggle's: delete it and run this command again"
+            f"{archive} has names that lead out of the folder: {named(outside)}. Nothing of it was unpacked. This is "
+            "no zip of Kaggle's: delete it and run this command again"
         )
 
 
 def _is_same(path: Path, info: zipfile.ZipInfo) -> bool:
     """Whether a file has the size and the checksum of the zip's."""
-    try:
+    with reading(path):
         if not path.is_file() or path.stat().st_size != info.file_size:
             return False
         crc = 0
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 crc = zlib.crc32(block, crc)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     return crc == info.CRC
 
 

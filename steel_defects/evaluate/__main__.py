@@ -16,15 +16,13 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("evaluate")
+    begin("evaluate", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -37,6 +35,7 @@ from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
 from steel_defects.core.settings import read
+from steel_defects.data.settings import DataSettings
 from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.evaluate.show import announce_scoring, show_scores, show_tuning
 from steel_defects.evaluate.tune import tune, write_decision
@@ -44,6 +43,7 @@ from steel_defects.inference.decision import Decision, read_decision
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
 from steel_defects.inference.scoring import score_samples, write_per_image
+from steel_defects.models.scores import own_scores
 from steel_defects.page.figures import draw_examples, draw_tuning
 
 _CARD = ("system", "architecture", "encoder", "precision", "classes", "size")
@@ -64,12 +64,15 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(
-    settings: EvaluateSettings, folder: RunFolder, chosen: Mapping | None = None, changes: Mapping | None = None
-) -> dict:
+    settings: EvaluateSettings,
+    folder: RunFolder,
+    chosen: DataSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Score one model, or the mean of several checkpoints.
 
     Args:
-        settings: of the command; its `data` is not looked at.
+        settings: settings of the command; its `data` is not looked at.
         folder: where to write.
         chosen, changes: what was said of the data, see `load_run_data`.
 
@@ -90,6 +93,7 @@ def evaluate(
         tta=settings.tta,
         size=settings.size,
     )
+    further = own_scores(settings.scores, engine.card.classes)
     card, argmax = engine.card, Decision.argmax(len(engine.card.classes))
     decision = card.decision if settings.decision == "auto" else argmax
     if settings.decision not in ("auto", "argmax"):
@@ -101,7 +105,7 @@ def evaluate(
     tuning = None
     if settings.tune:
         validation = part_samples(data, "val", models, card)
-        tuning = tune(engine, validation, settings.tuning.thresholds, settings.tuning.min_areas)
+        tuning = tune(engine, validation, settings.tuning)
         decision = tuning.decision
         tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
         path = write_decision(tuning, engine, models, data, settings.tta)
@@ -114,7 +118,7 @@ def evaluate(
 
     summary = {
         "checkpoint": [str(model) for model in models],
-        "scores": {name: counted.scores(card.classes) for name, counted in confusions.items()},
+        "scores": {name: counted.scores(card.classes, further) for name, counted in confusions.items()},
         "decision": decision.as_dict(),
         "tuning": tuning.summary(card.classes) if tuning else None,
         "model": {key: getattr(card, key) for key in _CARD} | {"trained_on": card.data},

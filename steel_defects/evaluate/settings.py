@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import annotated_types as limits
 from pydantic import Field, model_validator
 
 from steel_defects.core.settings import (
@@ -21,13 +22,18 @@ from steel_defects.core.settings import (
 )
 from steel_defects.data.settings import DataChanges
 from steel_defects.inference.settings import Checkpoints, Device, EnginePrecision, model_files
+from steel_defects.models.settings import ScoreNames
 
 
 class TuningSettings(Settings):
     """What is tried for each class."""
 
     thresholds: Annotated[tuple[Share, ...], Field(min_length=1), Words("a list of probabilities, each from 0 to 1")]
-    min_areas: Annotated[tuple[Count, ...], Field(min_length=1), Words("a list of whole numbers of pixels, 0 or more")]
+    min_areas: Annotated[
+        tuple[Annotated[Count, limits.Le(2**31 - 1)], ...],  # the most that a decision may have
+        Field(min_length=1),
+        Words("a list of whole numbers of pixels, 0 or more"),
+    ]
 
 
 class EvaluateSettings(Settings):
@@ -45,6 +51,7 @@ class EvaluateSettings(Settings):
     device: Device
     size: NetSize | None
     figures: Flag
+    scores: ScoreNames
 
     @property
     def models(self) -> list[Path]:

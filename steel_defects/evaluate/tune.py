@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from steel_defects.core.errors import UserError
 from steel_defects.core.files import content_hash
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import write_json
 from steel_defects.data.catalog import Sample
 from steel_defects.data.components import connected_runs
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.evaluate.settings import TuningSettings
 from steel_defects.inference.decision import ARGMAX_THRESHOLD, Decision, Maps, decision_path
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.stream import ordered_map
+from steel_defects.models.scores import dice
 
 _EQUAL = 1e-9  # sums of the same terms in another order
 
@@ -101,21 +102,16 @@ class Tuning:
         return pd.DataFrame({"dice": self.dice.ravel()}, index=index).reset_index()
 
 
-def tune(engine: Engine, samples: Sequence[Sample], thresholds: Sequence[float], areas: Sequence[int]) -> Tuning:
+def tune(engine: Engine, samples: Sequence[Sample], settings: TuningSettings) -> Tuning:
     """Try all thresholds and areas on all samples; each is run once, and only sums are kept.
 
     Args:
-        engine: of the model.
+        engine: runs the model.
         samples: at least one, of the validation part.
-        thresholds: to try, 0..1; argmax's is always tried.
-        areas: to try, pixels at the images' own size; 0 is always tried.
-
-    Raises:
-        UserError: where a threshold or an area is invalid.
+        settings: the thresholds and areas; argmax is always tried.
     """
-    tried = _checked("thresholds", thresholds, 1) | {ARGMAX_THRESHOLD}
-    sizes = {int(area) for area in _checked("min_areas", areas, 2**31 - 1)} | {0}
-    grid, steps, num_classes = tuple(sorted(tried)), tuple(sorted(sizes)), len(engine.card.classes)
+    grid = tuple(sorted({*settings.thresholds, ARGMAX_THRESHOLD}))
+    steps, num_classes = tuple(sorted({*settings.min_areas, 0})), len(engine.card.classes)
 
     def measure(sample: Sample) -> np.ndarray:
         return dice_grid(engine(sample.image()), sample.mask(), grid, steps, num_classes)
@@ -123,9 +119,9 @@ def tune(engine: Engine, samples: Sequence[Sample], thresholds: Sequence[float],
     total, gain, squares = (np.zeros((num_classes, len(grid), len(steps))) for _ in range(3))
     argmax = grid.index(ARGMAX_THRESHOLD), steps.index(0)
     results = ordered_map(measure, samples, engine.parallel + 1)
-    for dice in tqdm(results, "Tuning", len(samples), unit="image", disable=None):
-        total += dice
-        difference = dice - dice[:, argmax[0], argmax[1], None, None]
+    for scored in tqdm(results, "Tuning", len(samples), unit="image", disable=None):
+        total += scored
+        difference = scored - scored[:, argmax[0], argmax[1], None, None]
         gain += difference
         squares += difference**2
     count = len(samples)
@@ -141,8 +137,8 @@ def dice_grid(
     """Dice of each class of one image, for each threshold and area.
 
     Args:
-        maps: of the image, [H, W].
-        truth: uint8 [H, W].
+        maps: what the net says of the image, [H, W].
+        truth: class indices, uint8 [H, W].
         thresholds: T of them.
         areas: A of them.
         num_classes: C.
@@ -163,8 +159,7 @@ def dice_grid(
                 kept = pixels >= area
                 for table, counts in ((hits, hit), (predicted, pixels)):
                     np.add.at(table[:, t, a], classes[kept] - 1, counts[kept])
-    total = predicted + true[1:, None, None]
-    return np.where(total > 0, 2 * hits / np.maximum(total, 1), 1.0)
+    return dice(hits, predicted, true[1:, None, None])
 
 
 def _defects(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,21 +173,11 @@ def _defects(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return runs.classes[runs.first], runs.areas, hit
 
 
-def _checked(name: str, values: Sequence[float], top: float) -> set[float]:
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise UserError(f"tuning.{name}={values}: a list of numbers")
-    wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= top]
-    if wrong:
-        raise UserError(f"tuning.{name}: {wrong[0]!r} is no number from 0 to {top}")
-    return set(values)
-
-
 def write_decision(
     tuning: Tuning, engine: Engine, checkpoints: Sequence[Path], data: StripDataModule, tta: bool
 ) -> Path:
     """Write the decision beside the first checkpoint, with what it was tuned on and for, whole or not at all."""
     path = decision_path(checkpoints[0], tta, len(checkpoints))
-    assert data.catalog is not None, "it was tuned on them"
     hashes = {"data": data.name, "data_hash": data.catalog.data_hash, "split_hash": data.split_hash}
     write_json(
         path,

@@ -18,11 +18,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("explore")
+    begin("explore", "pages")
 
-import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 from pathlib import Path
 
@@ -38,14 +35,13 @@ from steel_defects.core.files import write_whole
 from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.core.settings import read
 from steel_defects.data.annotations import LAYOUTS
-from steel_defects.data.catalog import left_out, require_layout
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.explore.assemble import assemble
 from steel_defects.explore.collect import Exploration, collect
 from steel_defects.explore.settings import ExploreSettings
 from steel_defects.explore.sheets import class_sheet
 from steel_defects.page.content import Report
-from steel_defects.page.folder import write_report
+from steel_defects.page.html import write_report
 from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)
@@ -55,6 +51,7 @@ TABLES = ("images", "regions", "segments", "twins", "faults")
 
 @hydra.main(config_path=CONF_DIR, config_name="explore", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """Explore, and list what is wrong with the data where that stops it."""
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     try:
         explore(read(ExploreSettings, plain(cfg)), folder.path)
@@ -68,8 +65,8 @@ def explore(settings: ExploreSettings, folder: Path) -> Report:
     """Look at a data set, and write the page and its tables.
 
     Args:
-        settings: of the command.
-        folder: to write into.
+        settings: what to look at, see conf/explore.yaml.
+        folder: the folder to write into.
 
     Returns:
         What the page shows.
@@ -82,50 +79,39 @@ def explore(settings: ExploreSettings, folder: Path) -> Report:
     root = Path(data.root).expanduser()
     if data.synthetic is not None:
         write_synthetic(root, **data.synthetic.model_dump())
-    require_layout(root, data.csv, data.image_dir, without_images=True)
-    excluded = left_out(data.exclude, root, data.csv, data.image_dir, len(data.classes))
-    found = collect(
-        root,
-        csv=data.csv,
-        image_dir=data.image_dir,
-        classes=list(data.classes),
-        image_size=data.image_size,
-        size=data.size,
-        exclude=excluded,
-        twins=settings.twins,
-    )
+    explored = collect(data, twins=settings.twins)
     facts = {
         "Data": data.name,
         "Root": str(root),
-        "Labels": f"{data.csv}, in the layout {LAYOUTS[found.survey.annotations.layout]}",
-        **({"Left out": f"{plural(len(excluded), 'image')}, by {data.exclude}"} if data.exclude else {}),
+        "Labels": f"{data.csv}, in the layout {LAYOUTS[explored.survey.annotations.layout]}",
+        **({"Left out": f"{plural(explored.counts.excluded, 'image')}, by {data.exclude}"} if data.exclude else {}),
     }
     if data.only_defective:
         facts["data.only_defective"] = "not applied here: clean images are counted, and the data hash is of all images"
-    content = assemble(found, settings.title, facts, settings.sheet, settings.twins)
-    size = write(content, found, folder)
-    show(content, found, folder, size)
+    content = assemble(explored, settings.title, facts, settings.sheet)
+    size = write(content, explored, folder)
+    show(content, explored, folder, size)
     return content
 
 
-def write(content: Report, found: Exploration, folder: Path) -> int:
+def write(content: Report, explored: Exploration, folder: Path) -> int:
     """Write explore.html, explore.md, figures/ and the tables; returns the page's size in bytes."""
     for name in TABLES:
-        text = getattr(found, name).to_csv(index=False)
+        text = getattr(explored, name).to_csv(index=False)
         write_whole(folder / f"{name}.csv", text.encode("utf-8", "replace"))
     return write_report(content, folder, "explore")
 
 
-def show(content: Report, found: Exploration, folder: Path, size: int) -> None:
+def show(content: Report, explored: Exploration, folder: Path, size: int) -> None:
     """Print the classes, the findings, what is left out, and where the page is."""
     console = wide_console()
-    console.print(class_sheet(found).rich())
+    console.print(class_sheet(explored).rich())
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
-    for one in content.omissions:
-        log.warning("Not reported, or not in full: %s", one)
-    if len(found.faults):
-        for fault in found.survey.faults[:3]:
+    for omission in content.omissions:
+        log.warning("Not reported, or not in full: %s", omission)
+    if len(explored.faults):
+        for fault in explored.survey.faults[:3]:
             log.warning("%s", fault)
         log.warning("Faults are listed in %s, and on the page", folder / "faults.csv")
     log.info("%s: %.1f MB, opens in any browser; tables and explore.md beside it", folder / "explore.html", size / 1e6)

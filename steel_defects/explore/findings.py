@@ -4,50 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steel_defects.explore import fragments, numbers
-from steel_defects.explore.charts import percent
+from steel_defects.explore import numbers
 from steel_defects.explore.collect import Exploration
-from steel_defects.explore.sheets import size_text
+from steel_defects.explore.sheets import percent, size_text
 from steel_defects.page.sheet import plural
 
 SOME = 0.01  # share of the images with a black margin from which on it is worth a word
 
 
-def findings(found: Exploration, looked_for_twins: bool = True) -> list[str]:
-    """What came out, in sentences; on twins only where they were looked for."""
-    total = numbers.totals(found.images)
+def findings(explored: Exploration) -> list[str]:
+    """What came out, in sentences."""
+    total = numbers.totals(explored.images)
     regions = plural(total.regions, "defect region")
-    if found.counts.clean_known:
+    if explored.counts.clean_known:
         lines = [f"{plural(total.images, 'image')}, {total.defective:,} with a defect; {regions}."]
     else:
         lines = [f"{plural(total.defective, 'image')} with a defect; {regions}. Clean images are not listed."]
     lines += [
-        _faults(found),
-        *_classes(found),
-        *_several(found),
-        *_pieces(found),
-        *_resized(found),
-        *_margins(found),
-        *(_pairs(found) if looked_for_twins else []),
+        _faults(explored),
+        *_classes(explored),
+        *_several(explored),
+        *_pieces(explored),
+        *_resized(explored),
+        *_margins(explored),
+        *_pairs(explored),
     ]
     return lines
 
 
-def _faults(found: Exploration) -> str:
-    count = len(found.faults)
+def _faults(explored: Exploration) -> str:
+    count = len(explored.faults)
     if not count:
-        return "No fault in labels and images." if found.counts.read else "No fault in the labels."
+        return "No fault in labels and images." if explored.counts.read else "No fault in the labels."
     mended = "they are mended" if count > 1 else "it is mended"
     text = f"{plural(count, 'fault')}: training would refuse this data until {mended}."
-    skippable = sum(fault.image is not None for fault in found.survey.faults)
-    if skippable and found.counts.read:
+    skippable = sum(fault.image is not None for fault in explored.survey.faults)
+    if skippable and explored.counts.read:
         are = "is of an image" if skippable == 1 else "are of images"
         text += f" {skippable:,} of them {are} that data.on_bad=skip would leave out."
     return text
 
 
-def _classes(found: Exploration) -> list[str]:
-    table = numbers.class_table(found.regions, found.classes)
+def _classes(explored: Exploration) -> list[str]:
+    table = numbers.class_table(explored.regions, explored.classes)
     there, lacking = table[table["images"] > 0], table.index[table["images"] == 0]
     lines = []
     if len(there) > 1:
@@ -69,23 +68,26 @@ def _classes(found: Exploration) -> list[str]:
     return lines
 
 
-def _several(found: Exploration) -> list[str]:
-    count = int((found.images["regions"] > 1).sum())
+def _several(explored: Exploration) -> list[str]:
+    count = int((explored.images["regions"] > 1).sum())
     return [f"{plural(count, 'image')} {'show' if count > 1 else 'shows'} more than one class."] if count else []
 
 
-def _pieces(found: Exploration) -> list[str]:
-    shares = fragments.fragmented(found.regions, found.classes)[5].dropna()
+def _pieces(explored: Exploration) -> list[str]:
+    shares = numbers.fragmented(explored.regions, explored.classes)[5].dropna()
     if not shares.gt(0).any():
         return []
     name = shares.idxmax()
     return [f"{name} falls into more than 5 segments in {percent(shares.max())} of its regions."]
 
 
-def _resized(found: Exploration) -> list[str]:
-    if not len(found.segments):
+def _resized(explored: Exploration) -> list[str]:
+    if not len(explored.segments):
         return []
-    table, size = fragments.survival(found.regions, found.segments, found.classes, found.size), size_text(found.size)
+    table, size = (
+        numbers.survival(explored.regions, explored.segments, explored.classes, explored.size),
+        size_text(explored.size),
+    )
     gone = table[table["vanished_segments"] > 0]
     if not len(gone):
         return [f"Every segment keeps a pixel at {size}."]
@@ -97,15 +99,15 @@ def _resized(found: Exploration) -> list[str]:
     return [f"{_listed(segments)} {'vanish' if gone['vanished_segments'].sum() > 1 else 'vanishes'} at {size}{whole}."]
 
 
-def _margins(found: Exploration) -> list[str]:
-    share = numbers.margin_shares(found.images)["any"]
+def _margins(explored: Exploration) -> list[str]:
+    share = numbers.margin_share(explored.images)
     return [f"{percent(share)} of the images have a black margin."] if share >= SOME else []
 
 
-def _pairs(found: Exploration) -> list[str]:
-    if not found.counts.read:
+def _pairs(explored: Exploration) -> list[str]:
+    if not explored.looked_for_twins:
         return []
-    count, differ = len(found.twins), int((found.twins["labels"] == "differ").sum())
+    count, differ = len(explored.twins), int((explored.twins["labels"] == "differ").sum())
     if not count:
         return ["No twins: no picture is there twice."]
     if count == 1:

@@ -14,17 +14,15 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("export")
+    begin("export", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -35,12 +33,12 @@ from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import quiet_libraries, stop
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
-from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import package, versions
 from steel_defects.core.runs import find_run
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
+from steel_defects.data.settings import DataSettings
 from steel_defects.export.convert import stamp, trace, write_model
 from steel_defects.export.exports import Export, plan, show, write_record
 from steel_defects.export.parity import measure
@@ -50,6 +48,7 @@ from steel_defects.inference.checkpoint import CheckpointEngine
 from steel_defects.inference.graph import StripModel
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import asked_data, load_run_data, part_samples
+from steel_defects.inference.settings import EngineSettings
 from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)
@@ -59,6 +58,7 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnx", "openvino",
 
 @hydra.main(config_path=CONF_DIR, config_name="export", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """One export; the exit code is 1 where a file was not kept."""
     try:
         job = HydraConfig.get()
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
@@ -69,11 +69,13 @@ def main(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
-def export(settings: ExportSettings, chosen: Mapping | None = None, changes: Mapping | None = None) -> list[Export]:
+def export(
+    settings: ExportSettings, chosen: DataSettings | None = None, changes: Mapping[str, Any] | None = None
+) -> list[Export]:
     """Write and check all files asked for.
 
     Args:
-        settings: of the command; its `data` is not looked at.
+        settings: settings of the command; its `data` is not looked at.
         chosen, changes: what was said of the data, see `load_run_data`.
 
     Returns:
@@ -86,7 +88,9 @@ def export(settings: ExportSettings, chosen: Mapping | None = None, changes: Map
     wanted = settings.wanted
     checkpoint = Path(settings.checkpoint or "").expanduser()
     folder = prepare(settings, checkpoint)
-    reference = CheckpointEngine([checkpoint], "fp32", settings.threads or available_cores(), "cpu", size=settings.size)
+    reference = CheckpointEngine(
+        [checkpoint], EngineSettings(threads=settings.threads, device="cpu", size=settings.size)
+    )
     card = replace(reference.card, output=settings.maps, versions=versions(_PACKAGES))
     exports = plan(wanted, card, folder, settings.overwrite)
     data = load_run_data([checkpoint], card, chosen, changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from steel_defects.cli.console import wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import write_json
 from steel_defects.export.parity import Parity
+from steel_defects.export.settings import Format, Precision
 from steel_defects.inference.card import ModelCard
+from steel_defects.inference.loading import SUFFIXES
 from steel_defects.page.sheet import plural
 
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
+SUFFIX: Mapping[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 @dataclass
@@ -25,17 +27,17 @@ class Export:
     """One file that was asked for, and what became of it."""
 
     path: Path
-    precision: str
+    precision: Precision
     parity: Parity | None = None
     faults: Sequence[str] = ()
 
     @property
     def engine(self) -> str:
         """Name of the engine that runs the file."""
-        return "ONNX Runtime" if self.path.suffix == ".onnx" else "OpenVINO"
+        return SUFFIXES[self.path.suffix]
 
 
-def plan(wanted: Sequence[tuple[str, str]], card: ModelCard, folder: Path, overwrite: bool) -> list[Export]:
+def plan(wanted: Sequence[tuple[Format, Precision]], card: ModelCard, folder: Path, overwrite: bool) -> list[Export]:
     """Name the files.
 
     Raises:

@@ -61,14 +61,14 @@ def measure(reference: Engine, candidates: Sequence[Engine], samples: Sequence[S
     """Run all engines over the same images.
 
     Args:
-        reference: of the checkpoint.
-        candidates: of exported files of it.
+        reference: engine of the checkpoint.
+        candidates: engines of exported files of it.
         samples: with labels; at least one.
     """
     num_classes = len(reference.card.classes)
     argmax = Decision.argmax(num_classes)
 
-    def one(sample: Sample) -> tuple[np.ndarray, list[tuple[float, int, np.ndarray]]]:
+    def compare(sample: Sample) -> tuple[np.ndarray, list[tuple[float, int, np.ndarray]]]:
         image, truth = sample.image(), sample.mask()
         true_maps = reference(image)
         expected = argmax.mask(true_maps)
@@ -81,7 +81,7 @@ def measure(reference: Engine, candidates: Sequence[Engine], samples: Sequence[S
             rows.append((float(difference), int((mask == expected).sum()), confusion(mask, truth, num_classes)))
         return confusion(expected, truth, num_classes), rows
 
-    results = list(tqdm(ordered_map(one, samples, 1), "Comparing", len(samples), unit="image", disable=None))
+    results = list(tqdm(ordered_map(compare, samples, 1), "Comparing", len(samples), unit="image", disable=None))
     pixels = sum(sample.height * sample.width for sample in samples)
 
     def miou(confusions: list[np.ndarray]) -> float:

@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 import annotated_types as limits
 from pydantic import Field, model_validator
 
-from steel_defects.core.settings import Flag, NetSize, Number, PathName, Positive, Role, Settings, Share, Words, Wrong
+from steel_defects.core.settings import (
+    Flag,
+    Listed,
+    NetSize,
+    Number,
+    PathName,
+    Positive,
+    Role,
+    Settings,
+    Share,
+    Words,
+    Wrong,
+)
 from steel_defects.data.settings import DataChanges
 
 Format = Literal["onnx", "openvino"]
@@ -23,7 +35,7 @@ PRECISIONS: Mapping[Format, tuple[Precision, ...]] = {
 
 
 class SampleSettings(Settings):
-    """Which images are drawn for calibration."""
+    """Which images are drawn, evenly from a part of the split."""
 
     part: Part
     images: Positive | None
@@ -59,11 +71,11 @@ class ExportSettings(Settings):
     """All of conf/export.yaml."""
 
     checkpoint: Annotated[PathName | None, Words("one checkpoint; several are averaged by evaluate and predict only")]
-    format: Annotated[
-        Format | Annotated[tuple[Format, ...], Field(min_length=1)], Words("onnx or openvino, or both"), Role.WORDS
-    ]
+    format: Annotated[tuple[Format, ...], Listed, Field(min_length=1), Words("onnx or openvino, or both"), Role.WORDS]
     precision: Annotated[
-        Precision | Annotated[tuple[Precision, ...], Field(min_length=1)],
+        tuple[Precision, ...],
+        Listed,
+        Field(min_length=1),
         Words("one or more of fp32, bf16, int8, int8-bf16"),
         Role.WORDS,
     ]
@@ -79,12 +91,12 @@ class ExportSettings(Settings):
     @property
     def wanted(self) -> list[tuple[Format, Precision]]:
         """The pairs of format and precision to write: those asked for that the format's engine computes in."""
-        return [(f, p) for f in _listed(self.format) for p in _listed(self.precision) if p in PRECISIONS[f]]
+        return [(f, p) for f in self.format for p in self.precision if p in PRECISIONS[f]]
 
     @property
     def not_offered(self) -> list[tuple[Format, Precision]]:
         """The pairs asked for that no engine computes in."""
-        return [(f, p) for f in _listed(self.format) for p in _listed(self.precision) if p not in PRECISIONS[f]]
+        return [(f, p) for f in self.format for p in self.precision if p not in PRECISIONS[f]]
 
     @model_validator(mode="after")
     def _fit_together(self) -> ExportSettings:
@@ -97,7 +109,3 @@ class ExportSettings(Settings):
         if wrong:
             raise Wrong("\n".join(wrong))
         return self
-
-
-def _listed(value: str | tuple[str, ...]) -> tuple:
-    return (value,) if isinstance(value, str) else value

@@ -27,7 +27,7 @@ class ModelCard:
         output: `classes` (two maps, as `decision.Maps`) or `probabilities`.
         data: name, data and split hash of what it was trained on.
         scores: by name; where there are any: test scores of the run, and the parity measured at export.
-        versions: of the packages that made the file.
+        versions: versions of the packages that made the file.
     """
 
     classes: tuple[str, ...]

@@ -24,6 +24,7 @@ from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.engine import Engine
 from steel_defects.inference.graph import confidences
+from steel_defects.inference.settings import Device, EnginePrecision, EngineSettings
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.nets import scale_logits
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # Strips have no right way round; a picture turned by 90 degrees would have another size.
 _MIRRORS = ((), (-1,), (-2,), (-1, -2))
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS: dict[EnginePrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load_module(path: Path) -> SegmentationModule:
@@ -102,28 +103,19 @@ class CheckpointEngine(Engine):
         nets: one a checkpoint, on the device.
 
     Args:
-        paths: of the same classes and size.
-        precision: `fp32`, `bf16` or `fp16` (GPU only), by autocast.
-        threads: of the CPU.
-        device: `auto`, `cpu` or `cuda`.
-        tta: average over the four mirror images.
-        size: (height, width) to work at; None takes the one trained at.
+        paths: checkpoints of the same classes and size.
+        options: how they are opened; where they name no precision, fp32.
 
     Raises:
         UserError: where they do not go together, or the machine lacks what is asked for.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        precision: str,
-        threads: int,
-        device: str,
-        tta: bool = False,
-        size: Sequence[int] | None = None,
-    ) -> None:
-        self.device = _device(device)
-        self.dtype = _dtype(precision, self.device)
+    def __init__(self, paths: Sequence[Path], options: EngineSettings) -> None:
+        precision = options.precision or "fp32"
+        self.device = _device(options.device)
+        if precision == "fp16" and self.device.type == "cpu":
+            raise UserError("precision=fp16 needs a GPU; on a CPU take bf16 or fp32")
+        self.dtype = _PRECISIONS[precision]
         modules = [load_module(path) for path in paths]
         cards = [card_of(path, module) for path, module in zip(paths, modules, strict=True)]
         for name in ("classes", "size"):
@@ -132,20 +124,20 @@ class CheckpointEngine(Engine):
                 raise UserError(
                     f"The checkpoints cannot be averaged, their {name} differ: {' / '.join(map(str, different))}"
                 )
-        chosen = cards[0].size if size is None else check_size(size)
+        size = options.size or cards[0].size
         self.card = replace(
             cards[0],
             precision=precision,
-            size=chosen,
+            size=size,
             system=" + ".join(card.system for card in cards),
-            decision=decision_of(paths, cards[0].classes, chosen, tta),
+            decision=decision_of(paths, cards[0].classes, size, options.tta),
         )
         # One convolution already takes all cores, and eager calls side by side would fight over them.
         self.parallel = 1
         self._lock = threading.Lock()
-        self._tta = tta
+        self._tta = options.tta
         if self.device.type == "cpu":
-            torch.set_num_threads(threads)
+            torch.set_num_threads(options.cores)
         self.nets = [module.net.to(self.device).to(memory_format=torch.channels_last) for module in modules]
         for net in self.nets:
             _narrow(net, self.dtype)
@@ -153,20 +145,21 @@ class CheckpointEngine(Engine):
             "engine": "PyTorch",
             "device": device_name(self.device),
             "precision": precision,
-            "threads": threads if self.device.type == "cpu" else None,
-            "tta": tta,
+            "threads": options.cores if self.device.type == "cpu" else None,
+            "tta": options.tta,
             "versions": {"torch": version("torch")},
         }
 
     @torch.inference_mode()
     def _logits(self, image: np.ndarray) -> list[torch.Tensor]:
         """Logits [1, C + 1, h, w] at the net's size, of each net and mirror image, turned back."""
-        small = torch.from_numpy(resize_grey(image, self.card.size))[None, None].to(self.device)
+        small = np.ascontiguousarray(resize_grey(image, self.card.size))  # which a view that has this size is not
+        batch = torch.from_numpy(small)[None, None].to(self.device)
         logits = []
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             for net in self.nets:
                 for axes in _MIRRORS if self._tta else _MIRRORS[:1]:
-                    logits.append(net(small.flip(axes) if axes else small).flip(axes).float())
+                    logits.append(net(batch.flip(axes) if axes else batch).flip(axes).float())
         return logits
 
     @torch.inference_mode()
@@ -207,19 +200,6 @@ def _mean_probabilities(logits: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack([z.softmax(dim=1) for z in logits]).mean(dim=0)
 
 
-def check_size(size: Sequence[int]) -> tuple[int, int]:
-    """(height, width), checked to be multiples of 16.
-
-    Raises:
-        UserError: where it is not.
-    """
-    pair = tuple(size) if isinstance(size, Sequence) else ()
-    if len(pair) != 2 or any(not isinstance(side, int) or side < 16 or side % 16 for side in pair):
-        said = list(pair) or size
-        raise UserError(f"size={said}: [height, width] in pixels, multiples of 16 (the net's output stride)")
-    return pair
-
-
 def _narrow(net: nn.Module, dtype: torch.dtype) -> None:
     """Bring to `dtype` the weights that autocast would bring to it for each image anew; the logits are the same."""
     for layer in net.modules():
@@ -227,17 +207,7 @@ def _narrow(net: nn.Module, dtype: torch.dtype) -> None:
             layer.to(dtype)
 
 
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device is auto, cpu or cuda; not {name!r}")
+def _device(name: Device) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or see to driver and PyTorch build")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if not isinstance(precision, str) or precision not in _PRECISIONS:
-        raise UserError(f"precision of a checkpoint is one of {', '.join(_PRECISIONS)}; not {precision!r}")
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("precision=fp16 needs a GPU; on a CPU take bf16 or fp32")
-    return _PRECISIONS[precision]

@@ -14,7 +14,6 @@ from steel_defects.core.errors import UserError
 from steel_defects.data.components import erase_small
 
 ARGMAX_THRESHOLD = 0.5
-CONNECTIVITY = 8  # pixels that touch at a corner belong together
 
 
 class Maps(NamedTuple):

@@ -17,7 +17,7 @@ class Defect:
 
     Args:
         class_id: 1-based, as in the mask.
-        class_name: of the same class.
+        class_name: name of the same class.
         area: pixels.
         box: (x, y, width, height) in pixels.
         confidence: mean over its pixels, 0..1, rounded to four decimals.
@@ -40,7 +40,7 @@ def find_defects(
     Args:
         mask: uint8 [H, W], 0 background, c = class c.
         confidence: float32 [H, W].
-        classes: names; the first is class 1.
+        classes: names of the classes; the first is class 1.
 
     Returns:
         the run-length code (Kaggle's, as `data.rle`) of each class that is there; and the defects, those of the first

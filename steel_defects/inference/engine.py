@@ -15,7 +15,7 @@ class Engine(ABC):
     """Runs one model; calls may come from several threads.
 
     Attributes:
-        card: of the model.
+        card: what the model file says of itself.
         parallel: how many calls at once make full use of the machine.
         about: engine, device, precision, threads and versions, for reports.
     """

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import missing_packages
+from steel_defects.core.settings import read
 from steel_defects.inference.engine import Engine
+from steel_defects.inference.exported import OnnxEngine, OpenVinoEngine
+from steel_defects.inference.settings import EngineSettings
 
 SUFFIXES = {".ckpt": "PyTorch", ".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
 
@@ -35,7 +37,7 @@ def open_engine(
     Args:
         model: a `.ckpt`, `.onnx` or OpenVINO `.xml`; or several `.ckpt` of the same classes, to be averaged.
         precision: `fp32` or `bf16` for a checkpoint (`fp16` on a GPU); an exported file has its own, and takes None.
-        threads: of the CPU; None takes all.
+        threads: threads of the CPU; None takes all.
         device: `auto` (a GPU if there is one), `cpu` or `cuda` for a checkpoint; exported files run on the CPU.
         tta: average over the image and its three mirror images (checkpoints only).
         size: (height, width) the net works at, other than the one it was trained at (checkpoints only).
@@ -52,9 +54,8 @@ def open_engine(
     kinds = {path.suffix.lower() for path in paths}
     if not kinds <= SUFFIXES.keys():
         raise UserError(f"{', '.join(map(str, paths))}: a model file ends in {', '.join(SUFFIXES)}")
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise UserError(f"threads={threads}: a whole number from 1, or None for all cores")
-    threads = threads or available_cores()
+    values = {"precision": precision, "threads": threads, "device": device, "tta": tta, "size": size}
+    options = read(EngineSettings, values)
     if kinds == {".ckpt"}:
         if missing := missing_packages("train"):
             raise UserError(
@@ -63,7 +64,7 @@ def open_engine(
             )
         from steel_defects.inference.checkpoint import CheckpointEngine
 
-        return CheckpointEngine(paths, precision or "fp32", threads, device, tta, size)
+        return CheckpointEngine(paths, options)
     if len(paths) > 1:
         raise UserError("several models can be averaged as checkpoints only; give one exported file")
     asked = {"precision": precision, "tta": tta, "size": size, "device": None if device in ("auto", "cpu") else device}
@@ -71,9 +72,5 @@ def open_engine(
         names = ", ".join(f"{name}={value}" for name, value in asked.items() if value)
         raise UserError(f"{paths[0].name} has its own precision and size and runs on the CPU; leave out {names}")
     if kinds == {".onnx"}:
-        from steel_defects.inference.onnx_engine import OnnxEngine
-
-        return OnnxEngine(paths[0], threads)
-    from steel_defects.inference.openvino_engine import OpenVinoEngine
-
-    return OpenVinoEngine(paths[0], threads)
+        return OnnxEngine(paths[0], options.cores)
+    return OpenVinoEngine(paths[0], options.cores)

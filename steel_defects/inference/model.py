@@ -34,7 +34,7 @@ class Prediction:
             also where the mask is 0.
         defects: each connected one; those of the first class first, those of a class from left to right.
         codes: Kaggle's run-length code of each class that was found, by its number.
-        classes: names; the first is class 1.
+        classes: names of the classes; the first is class 1.
     """
 
     image: np.ndarray = field(repr=False)
@@ -106,7 +106,7 @@ class Model:
             False
         """
         try:
-            return self._found(_grey(image, white))
+            return self._predict(_grey(image, white))
         except ImageError as error:
             name = image if isinstance(image, str | PathLike) else "the image"
             raise ImageError(error.reason, str(name)) from None
@@ -138,7 +138,7 @@ class Model:
         # One more than the engine takes reads the next image while the others wait for it.
         return ordered_map(partial(self.predict, white=white), images, self.parallel + 1)
 
-    def _found(self, grey: np.ndarray) -> Prediction:
+    def _predict(self, grey: np.ndarray) -> Prediction:
         maps = self._engine(grey)
         if not np.isfinite(maps.confidence.max()):
             raise ImageError("gets no number from the net; look at the model, or at its precision")
@@ -162,7 +162,7 @@ def load_model(
     Args:
         model: a `.ckpt`, an exported `.onnx` or OpenVINO `.xml`; or several `.ckpt` of one set of classes, to be
             averaged.
-        threads: of the CPU; None takes all.
+        threads: threads of the CPU; None takes all.
         device: `auto` (a GPU if there is one), `cpu` or `cuda` for a checkpoint; exported files run on the CPU.
         precision: `fp32` or `bf16` for a checkpoint (`fp16` on a GPU); an exported file has its own, and takes None.
         tta: average over the image and its three mirror images (checkpoints only).

@@ -13,11 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, find_run
-from steel_defects.core.settings import read
+from steel_defects.core.settings import Settings, read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.settings import DataSettings
-from steel_defects.data.split import PARTS
 from steel_defects.inference.card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -25,19 +24,27 @@ log = logging.getLogger(__name__)
 _ALL = "part=all takes every image, whatever the split."
 
 
-def asked_data(cfg: DictConfig, choice: str | None, overrides: Sequence[str]) -> tuple[dict | None, dict[str, Any]]:
+class _Choice(Settings):
+    """Data settings in their group, as faults name them."""
+
+    data: DataSettings
+
+
+def asked_data(
+    cfg: DictConfig, choice: str | None, overrides: Sequence[str]
+) -> tuple[DataSettings | None, dict[str, Any]]:
     """What a command line says of the data.
 
     Args:
         cfg: the composed configuration.
-        choice: made of the group `data`; None where there is none.
-        overrides: as typed.
+        choice: the choice of the group `data`; None where there is none.
+        overrides: the words of the command line.
 
     Returns:
-        All settings of the choice, None where there is none; and the single values given, by key inside `data`.
+        The settings of the choice, None where there is none; and the single values given, by key inside `data`.
     """
     if choice is not None:
-        return plain(cfg.data), {}
+        return read(_Choice, {"data": plain(cfg.data)}).data, {}
     keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
     values = {key: OmegaConf.select(cfg, key) for key in keys if key.startswith("data.")}
     values = {key: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
@@ -47,10 +54,10 @@ def asked_data(cfg: DictConfig, choice: str | None, overrides: Sequence[str]) ->
 def data_settings(
     models: Sequence[Path],
     card: ModelCard,
-    chosen: Mapping | None = None,
+    chosen: DataSettings | None = None,
     changes: Mapping[str, Any] | None = None,
-) -> dict:
-    """Settings of the data a model is to be measured on, as conf/data/*.yaml.
+) -> DataSettings:
+    """Settings of the data a model is to be measured on; their `size` is the model's.
 
     Args:
         models, card, chosen, changes: as for `load_run_data`.
@@ -58,31 +65,26 @@ def data_settings(
     Raises:
         UserError: where nothing says which data, or classes differ.
     """
-    run = find_run(models[0])
-    if chosen is not None:
-        settings = dict(chosen)
-    elif run is not None:
-        settings = _settings_of(run, changes or {})
-    else:
+    if chosen is None:
+        run = find_run(models[0])
+        if run is None:
+            raise UserError(
+                f"{models[0]} lies in no run folder, so that nothing says which data it was trained on. Name the data: "
+                "data=severstal (or another choice of conf/data), and data.root=<folder> where it lies elsewhere"
+            )
+        chosen = _settings_of(run, changes or {})
+    if chosen.classes != card.classes:
         raise UserError(
-            f"{models[0]} lies in no run folder, so that nothing says which data it was trained on. Name the data: "
-            "data=severstal (or another choice of conf/data), and data.root=<folder> where it lies elsewhere"
-        )
-    if list(settings["classes"]) != list(card.classes):
-        raise UserError(
-            f"The data has the classes {', '.join(settings['classes'])}; the model knows {', '.join(card.classes)}. "
+            f"The data has the classes {', '.join(chosen.classes)}; the model knows {', '.join(card.classes)}. "
             "Choose data of the model's classes, in the same order."
         )
-    for key in ("root", "csv", "image_dir"):
-        if not isinstance(settings.get(key), str):
-            raise UserError(f"data.{key}={settings.get(key)}: a path")
-    return settings | {"size": card.size}
+    return chosen.changed({"size": card.size})
 
 
 def load_run_data(
     models: Sequence[Path],
     card: ModelCard,
-    chosen: Mapping | None = None,
+    chosen: DataSettings | None = None,
     changes: Mapping[str, Any] | None = None,
     *,
     divided: bool = True,
@@ -91,8 +93,8 @@ def load_run_data(
 
     Args:
         models: the model files; the run of the first says which data and which split.
-        card: of the model.
-        chosen: settings as conf/data/*.yaml instead of the run's own.
+        card: the model's card.
+        chosen: settings to take instead of the run's own.
         changes: single values in place of the run's own, by key (`root`, `split.file`).
         divided: whether its split matters; if not, the parts of the data returned are of no meaning.
 
@@ -103,14 +105,13 @@ def load_run_data(
         UserError: where nothing says which data, classes differ, the split does not fit, or the data is at fault.
     """
     settings, run = data_settings(models, card, chosen, changes), find_run(models[0])
-    split = dict(settings.get("split") or {})
-    file = str(split.get("file") or (run.split if run else "")) or None
-    data = StripDataModule(read(DataSettings, settings | {"split": split | {"file": file if divided else None}}))
+    file = settings.split.file or (str(run.split) if run else None)
+    data = StripDataModule(settings.changed({"split.file": file if divided else None}))
     data.prepare_data()
     try:
         data.setup("predict")
     except DataFaults as error:
-        if error.faults[0].file != str(file):
+        if error.faults[0].file != file:
             raise
         way_out = f"This split is not of this data. Name one that is with data.split.file; {_ALL}"
         raise DataFaults(error.faults, way_out) from None
@@ -123,13 +124,12 @@ def load_run_data(
     return data
 
 
-def _settings_of(run: RunFolder, changes: Mapping[str, Any]) -> dict:
+def _settings_of(run: RunFolder, changes: Mapping[str, Any]) -> DataSettings:
     try:
         saved = OmegaConf.load(run.config)
         for key, value in changes.items():
             OmegaConf.update(saved, f"data.{key}", value)
-        settings = OmegaConf.to_container(saved.data, resolve=True)
-        return {"classes": settings.pop("classes"), **settings}
+        return read(_Choice, {"data": OmegaConf.to_container(saved.data, resolve=True)}).data
     except Exception as error:  # YAML's errors, OmegaConf's, and keys that another program's file lacks
         raise UserError(f"{run.config} does not say what data the run had ({type(error).__name__}: {error})") from error
 
@@ -141,13 +141,11 @@ def part_samples(data: StripDataModule, part: str, models: Sequence[Path], card:
         data: as `load_run_data` returns it.
         part: `train`, `val`, `test`, or `all`.
         models: the model files.
-        card: of the first.
+        card: the first one's card.
 
     Raises:
         UserError: where there are none, or some that are not asked for as training images were trained on.
     """
-    if part not in (*PARTS, "all"):
-        raise UserError(f"part is test, val, train or all; not {part!r}")
     samples = data.catalog.samples if part == "all" else data.samples(part)
     if not samples:
         raise UserError(f"The split has no image in part={part}. {_ALL}")

@@ -25,10 +25,10 @@ def score_samples(
     """Run a model over samples, once, and count what each decision makes of it.
 
     Args:
-        engine: of the model.
+        engine: runs the model.
         samples: at least one.
         decisions: by a name.
-        label: of the progress bar, which shows on a terminal.
+        label: words before the progress bar, which shows on a terminal.
 
     Returns:
         For each decision the confusions of all samples.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from steel_defects.core.errors import UserError
-from steel_defects.models.own_loss import Loss, load_own
+from steel_defects.core.own import load_own, own_line
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -50,13 +54,61 @@ def get_loss(name: str) -> Loss:
     Raises:
         UserError: naming the known ones, or what is wrong with the user's.
     """
-    if isinstance(name, str) and name in LOSSES:
+    if name in LOSSES:
         return LOSSES[name]
-    if not isinstance(name, str) or "." not in name:
-        close = difflib.get_close_matches(str(name), LOSSES, n=1)
+    if "." not in name:
+        close = difflib.get_close_matches(name, LOSSES, n=1)
         raise UserError(
             f"recipe.loss is one of {', '.join(LOSSES)}; not {name!r}."
             + (f" Did you mean {close[0]}?" if close else "")
             + " One of your own is written <module>.<function>: recipe.loss=my_losses.focal for focal in my_losses.py"
         )
-    return load_own(name)
+    function = load_own("recipe.loss", name, ("logits", "target"), "my_losses.focal")
+    if isinstance(function, nn.Module) and any(parameter.requires_grad for parameter in function.parameters()):
+        raise UserError(f"recipe.loss={name} has parameters to learn, and the optimiser is given the net's alone")
+    return OwnLoss(name, function)
+
+
+class OwnLoss:
+    """A loss from a module of the user's: called as losses usually expect it, and held to what training needs.
+
+    It is no `nn.Module`, so that buffers of the user's (weights of the classes, say) stay out of checkpoints, which
+    have to load where the user's module is not.
+
+    Args:
+        name: as in `recipe.loss`.
+        function: a function or an `nn.Module`; the latter follows the logits to their device.
+    """
+
+    def __init__(self, name: str, function: Loss) -> None:
+        self.name, self.function = name, function
+
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Logits float32 [B, C + 1, H, W], target of any integer type [B, H, W], given to the function as int64.
+
+        Raises:
+            UserError: where it fails, or the result is nothing that a net can learn from.
+        """
+        if isinstance(self.function, nn.Module):
+            self.function.to(logits.device)
+        try:
+            loss = self.function(logits, target.long())
+        except torch.OutOfMemoryError:  # not the function's fault
+            raise
+        except Exception as error:  # whatever the user's function does wrong
+            raise UserError(
+                f"recipe.loss={self.name} failed: {type(error).__name__}: {error}{own_line(error)}"
+            ) from error
+        if not isinstance(loss, torch.Tensor) or loss.dim() or not loss.is_floating_point():
+            tensor = isinstance(loss, torch.Tensor)
+            what = f"a tensor of shape {list(loss.shape)}, {loss.dtype}" if tensor else repr(loss)[:80]
+            raise UserError(
+                f"recipe.loss={self.name} returned {what}; it has to return one number for the batch, "
+                "a floating-point tensor of shape [], such as a mean"
+            )
+        if logits.requires_grad and not loss.requires_grad:
+            raise UserError(
+                f"recipe.loss={self.name} returned a number that has lost its way back to the logits: compute it from "
+                "them with torch alone, without argmax, detach, item or numpy"
+            )
+        return loss

@@ -19,7 +19,7 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.models.losses import Loss, get_loss
 from steel_defects.models.metrics import ImageConfusions, TotalJaccard
 from steel_defects.models.nets import build_net, scale_logits
-from steel_defects.models.scores import scores
+from steel_defects.models.scores import Score, scores
 from steel_defects.models.settings import RecipeSettings
 
 
@@ -75,6 +75,7 @@ class SegmentationModule(pl.LightningModule):
         self.test_confusions = ImageConfusions(len(self.classes))
         self.native_confusions = ImageConfusions(len(self.classes))
         self.jaccard = TotalJaccard(len(self.classes))
+        self.own_scores: dict[str, Score] = {}  # set by the training, and no part of a checkpoint
 
     @functools.cached_property
     def recipe(self) -> RecipeSettings:
@@ -108,7 +109,7 @@ class SegmentationModule(pl.LightningModule):
             raise LossNotFinite(
                 f"The loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}, which holds: {names}.\n"
                 "Look at these images and labels; else lower recipe.lr, set trainer.gradient_clip_val, "
-                "or train at trainer.precision=32-true."
+                "or train at trainer.precision=fp32."
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["index"]))
         return loss
@@ -143,7 +144,7 @@ class SegmentationModule(pl.LightningModule):
     def _log_scores(self, prefix: str, confusions: ImageConfusions) -> tuple[np.ndarray, np.ndarray]:
         images, matrices = confusions.compute()
         confusions.reset()
-        values = scores(matrices, self.classes) | self._jaccard_of(matrices)
+        values = scores(matrices, self.classes, self.own_scores) | self._jaccard_of(matrices)
         self.log_dict({f"{prefix}{key}": torch.tensor(value) for key, value in values.items()})
         return images, matrices
 

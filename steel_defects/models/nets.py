@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from steel_defects.core.errors import UserError
-from steel_defects.models.barebone import BareBone
+from steel_defects.models.architectures import ARCHITECTURES
 from steel_defects.models.densenet import register_dilated_densenets
-
-ARCHITECTURES = ("deeplabv3plus", "barebone")
 
 # Torch's own. SMP's EfficientNets come with 0.01: their running statistics lag a hundred steps behind the weights, and
 # in a short training the net that is validated is another one than the net that learns.
@@ -71,7 +69,7 @@ def build_net(
     """Build a net with random weights (`steel_defects.models.weights` loads others).
 
     Args:
-        architecture: `deeplabv3plus` or `barebone` (which has no use for `atrous_rates`).
+        architecture: a key of `ARCHITECTURES`.
         encoder_name: any encoder name of segmentation-models-pytorch, `tu-<name>` for timm's.
         num_classes: defect classes, background not counted.
         output_stride: 16 (the paper's) or 8; every 16th or 8th pixel has a vector in the encoder's last map.
@@ -84,7 +82,10 @@ def build_net(
         UserError: where there is no such architecture or encoder, or the encoder cannot be dilated.
     """
     if architecture not in ARCHITECTURES:
-        raise UserError(f"model.architecture is one of {', '.join(ARCHITECTURES)}; not {architecture!r}")
+        raise UserError(
+            f"model.architecture={architecture}: it is one of {', '.join(ARCHITECTURES)}. One of your own is known "
+            "where the command is started by the file that adds it (EXTENDING.md, Architecture)"
+        )
     if not encoder_name.startswith("tu-") and encoder_name not in smp.encoders.encoders:
         known = sorted(smp.encoders.encoders)
         close = difflib.get_close_matches(encoder_name, known, n=5, cutoff=0.4)
@@ -94,16 +95,7 @@ def build_net(
             + " Names of timm are written tu-<name>."
         )
     try:
-        if architecture == "barebone":
-            body = BareBone(encoder_name, num_classes + 1, output_stride)
-        else:
-            body = smp.DeepLabV3Plus(
-                encoder_name=encoder_name,
-                encoder_weights=None,
-                encoder_output_stride=output_stride,
-                decoder_atrous_rates=tuple(atrous_rates),
-                classes=num_classes + 1,
-            )
+        body = ARCHITECTURES[architecture](encoder_name, num_classes + 1, output_stride, atrous_rates)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         # SMP and timm refuse an encoder in these ways: unknown timm name, no dilated form, too few stages.
         raise UserError(
@@ -114,5 +106,5 @@ def build_net(
             layer.momentum = max(layer.momentum, _BN_MOMENTUM)
     if hasattr(body.encoder, "_conv_head"):  # SMP's EfficientNets keep two unused layers; DDP would wait for them
         body.encoder._conv_head.requires_grad_(False)
-        body.encoder._bn1.requires_grad_(False)
+        body.encoder._bn1.requires_grad_(False)  # type: ignore[union-attr] # a layer
     return SegmentationNet(body, mean, std)

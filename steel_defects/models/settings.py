@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import annotated_types as limits
+from pydantic import AfterValidator
 
-from steel_defects.core.settings import Number, PathName, Positive, Settings, Text, Whole, Words
+from steel_defects.core.settings import Number, PathName, Positive, Role, Settings, Text, Whole, Words, Wrong
 from steel_defects.data.settings import AugmentSettings
+from steel_defects.models.architectures import ARCHITECTURES
 
 Channels = Annotated[tuple[Number, Number, Number], Words("three numbers, one a channel")]
 Spread = Annotated[Number, limits.Gt(0)]
 
 
+def _known(architecture: str) -> str:
+    if architecture not in ARCHITECTURES:  # which has more, where a file of the user's adds them
+        raise Wrong(f"{', '.join(ARCHITECTURES)}, or one that the file adds by which the command is started")
+    return architecture
+
+
 class ModelSettings(Settings):
     """The net around the encoder, see `models.nets.build_net`."""
 
-    architecture: Literal["deeplabv3plus", "barebone"]
+    architecture: Annotated[Text, AfterValidator(_known)]
     output_stride: Literal[8, 16]
     atrous_rates: Annotated[
         tuple[Positive, Positive, Positive], Words("three whole numbers, 1 or more: the dilations of the ASPP")
@@ -35,6 +43,9 @@ class EncoderSettings(Settings):
 def net_arguments(model: ModelSettings, encoder: EncoderSettings) -> dict[str, Any]:
     """What `models.nets.build_net` takes beside the number of classes, as plain values: they travel in checkpoints."""
     return model.plain() | {"encoder_name": encoder.name, "mean": list(encoder.mean), "std": list(encoder.std)}
+
+
+ScoreNames = Annotated[tuple[Text, ...], Role.WORDS, Words("a list of functions, scores=[my_scores.area_error]")]
 
 
 class RecipeSettings(Settings):

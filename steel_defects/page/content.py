@@ -31,8 +31,8 @@ class Chart:
     """A drawing.
 
     Args:
-        name: of its file, without the ending.
-        title: its caption.
+        name: name of its file, without the ending.
+        title: caption.
         alt: what it shows, in words, for those who do not see it.
         figure: the drawing.
     """
@@ -48,10 +48,10 @@ class Shown:
     """Something that is laid over a picture, and judged: what a system predicts, or what somebody finds there.
 
     Args:
-        group: that it belongs to, one of the report's: a system, a kind of finding. A picture may have several of one.
+        group: one of the report's groups: a system, a kind of finding. A picture may have several of one group.
         overlay: data URI of a PNG, transparent where nothing is shown, of the picture's size.
-        score: 0 to 1: to sort and choose by; None where there is none.
-        class_scores: likewise by class, for when a class is chosen; classes for which it is undefined are absent.
+        score: number from 0 to 1 to sort and choose by; None where there is none.
+        class_scores: scores by class, for when a class is chosen; classes for which it is undefined are absent.
         note: a sentence for the card in the gallery.
         verdict: a few words beside the image's name. None stands for those on an IoU, where `score` is the IoU of the
             image, undefined where neither truth nor prediction has a defect.
@@ -75,7 +75,7 @@ class Picture:
         image: data URI of the grey JPEG.
         truth: data URI of a PNG, as in `Shown`.
         classes: names of the classes that it truly has.
-        shown: in its order. A gallery has a card for each; a comparison of pictures without any is one of labels.
+        shown: what is laid over it: a card of a gallery each. A comparison of pictures without any is one of labels.
         caption: a few words after the names of the classes.
     """
 
@@ -93,10 +93,10 @@ class Comparison:
     """Some images, each with all that is shown over it side by side (paper, figures 5 to 7), or labelled images.
 
     Args:
-        name: of the comparison, fit for the id of an element.
-        title: above it.
+        name: name fit for the id of an element.
+        title: heading.
         note: what it shows, and how the images were chosen.
-        pictures: in their order.
+        pictures: the images, in their order.
     """
 
     name: str
@@ -110,12 +110,12 @@ class Section:
     """A part of the page.
 
     Args:
-        name: fit for the id of an element.
-        title: its heading.
+        name: name fit for the id of an element.
+        title: heading.
         notes: paragraphs, before the tables.
         sheets: tables.
-        charts: after the tables.
-        comparisons: after the charts.
+        charts: drawings, after the tables.
+        comparisons: pictures of images, after the charts.
         details: tables that are folded away at first.
     """
 
@@ -145,7 +145,7 @@ class Words:
         truth_layer, overlay_layer: labels of the switches of the layers.
         truth: caption of the panel with the true defects.
         classes: before the names of the true classes, on a card.
-        alt: of a card's picture, for those who do not see it; {id} and {group} stand for its own.
+        alt: words for a card's picture, for those who do not see it; {id} and {group} stand for its own.
     """
 
     facts: str = "What is compared"
@@ -176,15 +176,15 @@ class Report:
     """All of it.
 
     Args:
-        title: of the page.
+        title: title of the page.
         findings: sentences at its head: what came out.
         facts: what it is about, on which data, where: label -> text.
-        sections: in their order.
+        sections: parts of the page, in their order.
         gallery: pictures to sort and filter; all that is shown over one of them is a card.
-        groups: names, in their order.
+        groups: names of the groups, in their order.
         classes: names of the defect classes, in their order: the colours are theirs.
         omissions: what is not reported, or not in full.
-        words: of this page.
+        words: words that are this page's own.
     """
 
     title: str

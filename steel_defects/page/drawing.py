@@ -60,10 +60,10 @@ def panels(titles: Sequence[str], columns: int, height: float, xlabel: str, ylab
     """Small multiples: a chart a title, with common axes, and none without a title.
 
     Args:
-        titles: of the charts.
-        columns: at most so many charts side by side.
-        height: of a chart without its title, in inches.
-        xlabel, ylabel: of all charts.
+        titles: titles of the charts.
+        columns: most charts side by side.
+        height: height of a chart without its title, in inches.
+        xlabel, ylabel: labels of all charts.
     """
     columns = min(columns, len(titles))
     rows = ceil(len(titles) / columns)

@@ -98,7 +98,7 @@ def draw_gallery(
     """Images with their true and predicted defects, one below the other (paper, figures 5 to 7).
 
     Args:
-        rows: caption, image uint8 [H, W], true and predicted class indices uint8 [H, W].
+        rows: tuples of caption, image uint8 [H, W], true and predicted class indices uint8 [H, W].
         classes: names of the defect classes, for the legend.
         path: PNG to write.
         title: title of the picture.
@@ -135,11 +135,11 @@ def draw_examples(
 
     Args:
         folder: folder to write the PNGs to; it is made where it is missing.
-        rows: of the images, as `per_image.csv`.
+        rows: rows of the images, as `per_image.csv`.
         samples: these images.
         classes: names of the defect classes.
-        predict: from a grey image, uint8 [H, W], to class indices, uint8 [H, W].
-        part: of the split, for the titles.
+        predict: function from a grey image, uint8 [H, W], to class indices, uint8 [H, W].
+        part: part of the split, for the titles.
     """
     folder.mkdir(exist_ok=True)
     defective = rows[rows[[f"true_{name}" for name in classes]].any(axis=1)]

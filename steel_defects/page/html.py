@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it, that opens from disk and asks nothing of the network."""
+"""A report as files: the page, one HTML file that opens from disk and asks nothing of the network, and its Markdown."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from steel_defects import __version__
 from steel_defects.core.files import write_whole
 from steel_defects.page import drawing
 from steel_defects.page.content import Chart, Picture, Report, Shown
+from steel_defects.page.markdown import markdown
 from steel_defects.page.overlay import class_colour
 
 
-def write_page(report: Report, path: Path) -> int:
-    """Write a report as one HTML file: style, script, charts and pictures are inside.
+def write_report(report: Report, folder: Path, name: str) -> int:
+    """Write `<name>.html`, `<name>.md` and the charts as `figures/*.png`; returns the size of the page in bytes.
 
-    Returns:
-        Its size in bytes.
+    Raises:
+        UserError: where they cannot be written.
+    """
+    for chart in (chart for section in report.sections for chart in section.charts):
+        write_whole(folder / "figures" / f"{chart.name}.png", drawing.png(chart.figure))
+    size = write_page(report, folder / f"{name}.html")
+    write_whole(folder / f"{name}.md", markdown(report, "figures", f"{name}.html").encode("utf-8", "replace"))
+    return size
+
+
+def write_page(report: Report, path: Path) -> int:
+    """Write a report as one HTML file, with style, script, charts and pictures in it; returns its size in bytes.
 
     Raises:
         UserError: where it cannot be written.

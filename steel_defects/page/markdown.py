@@ -15,7 +15,7 @@ def markdown(report: Report, figures: str, page: str = "report.html") -> str:
     """Write a report as Markdown.
 
     Args:
-        report: of which pictures of images are left out; it says that they are on the page.
+        report: a report; of its pictures of images it says that they are on the page.
         figures: folder of the charts' PNG files, relative to the Markdown file.
         page: file name of the page.
     """

@@ -15,10 +15,10 @@ class Sheet:
     """A table.
 
     Args:
-        title: above it.
-        headings: of the columns.
-        lines: of text, as many fields as headings.
-        left: columns that are text and not numbers.
+        title: heading.
+        headings: headings of the columns.
+        lines: rows of text, as many fields as headings.
+        left: indices of the columns that are text and not numbers.
     """
 
     title: str

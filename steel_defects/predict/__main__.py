@@ -32,7 +32,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from steel_defects import CONF_DIR
+from steel_defects import CONF_DIR, __version__
 from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import UserError
@@ -42,11 +42,11 @@ from steel_defects.inference.model import load_model
 from steel_defects.page.sheet import plural
 from steel_defects.predict.handler import Handler
 from steel_defects.predict.inputs import find_images
-from steel_defects.predict.journal import refuse_used
+from steel_defects.predict.journal import SUBMISSION, TABLES, Journal, refuse_used
 from steel_defects.predict.pipeline import Summary, predict_images
-from steel_defects.predict.sample import only_listed
 from steel_defects.predict.settings import PredictSettings
 from steel_defects.predict.show import announce, show
+from steel_defects.predict.submission import only_listed, read_sample, write_submission
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +55,13 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Predict, and end with the exit code that says how it went."""
     try:
-        summary = predict(read(PredictSettings, plain(cfg)))
+        settings = read(PredictSettings, plain(cfg))
+        summary = predict(settings)
     except UserError as error:
         stop(error)
     except KeyboardInterrupt:
         sys.exit(130)
-    show(summary)
+    show(summary, Path(settings.output).expanduser())
     if summary.interrupted:
         words = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
         command = shlex.join(["python", "-m", "steel_defects.predict", *words, "resume=true"])
@@ -83,14 +84,13 @@ def predict(settings: PredictSettings) -> Summary:
     Raises:
         UserError: for what the user can mend.
     """
-    files = settings.models
     target = Path(settings.output).expanduser()
     refuse_used(target, settings.resume)
     paths = find_images(settings.input, target)
     if target.resolve() in {path.resolve().parent for path in paths.values()}:
         raise UserError(f"output={target} is the folder of the images themselves; name another for the results")
     model = load_model(
-        files,
+        settings.models,
         decision=settings.decision,
         precision=settings.precision,
         threads=settings.threads,
@@ -98,19 +98,30 @@ def predict(settings: PredictSettings) -> Summary:
         tta=settings.tta,
         size=settings.size,
     )
-    finish = None
+    sample = None
     if settings.submission is not None:
-        sample = Path(settings.submission).expanduser()
-        paths, finish = only_listed(sample, paths, len(model.classes), target)
-    announce(files, model, settings.decision, len(paths), target)
+        file = Path(settings.submission).expanduser()
+        if file.resolve() in [(target / name).resolve() for name in (*TABLES, SUBMISSION)]:
+            raise UserError(f"submission={file} would be written over by the results; give another output")
+        sample = read_sample(file, len(model.classes))
+        paths = only_listed(sample, paths)
+    announce(settings, model, len(paths), target)
     head = {
-        "model": [{"file": file.name, "sha256": content_hash(file)} for file in files],
+        "version": __version__,
+        "classes": model.classes,
+        "decision": model.decision.as_dict(),
+        "white": settings.white,
+        "model": [{"file": file.name, "sha256": content_hash(file)} for file in settings.models],
         "precision": model.about.get("precision", model.card.precision),
         "size": model.size,
         "tta": settings.tta,
     }
     handler = Handler(model, target, settings.masks, settings.overlays, settings.white, settings.quality)
-    return predict_images(paths, handler, resume=settings.resume, head=head, progress=settings.progress, finish=finish)
+    with Journal(target, head, settings.resume) as journal:
+        summary = predict_images(paths, handler, journal, settings.progress)
+        if sample is not None and not summary.interrupted:
+            write_submission(target / SUBMISSION, sample, paths, journal)
+    return summary
 
 
 if __name__ == "__main__":

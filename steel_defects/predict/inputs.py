@@ -52,21 +52,21 @@ def find_images(source: str, output: Path) -> dict[str, Path]:
         looked_for = f"files that match and end in {_ENDINGS}"
     else:
         raise UserError(f"input={source}: no such file or folder")
-    found = {name: root / name for name in sorted(names)}
-    if not found:
+    images = {name: root / name for name in sorted(names)}
+    if not images:
         raise UserError(f"input={source}: no images found; looked for {looked_for}")
-    return found
+    return images
 
 
 def _result_folders(output: Path) -> Callable[[Path], bool]:
     """A test for folders of pictures that this command has written; found images must not grow by a run."""
-    own = output.resolve()
+    target = output.resolve()
 
     @functools.cache
     def is_result(folder: Path) -> bool:
         if folder.name not in (MASKS, OVERLAYS):
             return False
-        return (folder.parent / JOURNAL).is_file() or folder.parent.resolve() == own
+        return (folder.parent / JOURNAL).is_file() or folder.parent.resolve() == target
 
     return is_result
 

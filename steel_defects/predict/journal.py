@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, TypeAlias, TypedDict
 
-try:
+if sys.platform != "win32":  # where two runs into one folder go unnoticed
     import fcntl
-except ImportError:  # not on Windows, where two runs into one folder go unnoticed
-    fcntl = None
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
@@ -20,6 +20,42 @@ FORMAT = 1
 MASKS, OVERLAYS = "masks", "overlays"  # folders of pictures inside an output folder
 TABLES = ("images.csv", "defects.csv", "predictions.csv", "defects.json")
 SUBMISSION = "submission.csv"
+
+
+class DefectRecord(TypedDict):
+    """A defect as in `inference.defects.Defect`, without the name of its class."""
+
+    class_id: int
+    area: int
+    box: tuple[int, int, int, int]
+    confidence: float
+    counts: list[int]
+
+
+class Found(TypedDict):
+    """What came of an image: its size in pixels, Kaggle's run-length code by class, and its defects.
+
+    `file` holds the bytes of the image's file and the time of its last change (ns).
+    """
+
+    image: str
+    status: Literal["ok"]
+    file: list[int]
+    height: int
+    width: int
+    codes: dict[str, str]
+    defects: list[DefectRecord]
+
+
+class Failed(TypedDict):
+    """An image that could not be read or predicted, and why."""
+
+    image: str
+    status: Literal["error"]
+    error: str
+
+
+Record: TypeAlias = "Found | Failed"
 
 
 def refuse_used(output: Path, resume: bool) -> None:
@@ -51,7 +87,7 @@ class Journal:
     Args:
         output: folder, made if need be.
         head: what the results depend on besides the images, as plain values; the first line.
-        resume: go on with a journal, if there is one.
+        resume: whether to go on with a journal, if there is one.
 
     Attributes:
         dropped: how many lines were damaged, or cut short by a killed run, and are left out.
@@ -60,25 +96,25 @@ class Journal:
         UserError: where the folder is used without `resume`, the journal's head differs, or another run is writing.
     """
 
-    def __init__(self, output: Path, head: Mapping, resume: bool = False) -> None:
+    def __init__(self, output: Path, head: Mapping[str, object], resume: bool = False) -> None:
         refuse_used(output, resume)
         self.path = output / JOURNAL
         self.dropped = 0
         self._places: dict[str, int] = {}
-        head = json.loads(json.dumps({"format": FORMAT, **head}))
+        plain = json.loads(json.dumps({"format": FORMAT, **head}))  # as it comes back from the file
         with writing(self.path):
             output.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")  # writes at the end, wherever it was read
         try:
             self._lock()
-            if not self._read(head):
-                self._write(head)
+            if not self._read(plain):
+                self._write(plain)
         except BaseException:
             with suppress(OSError):  # a full disk, which has been told of already
                 self._file.close()
             raise
 
-    def append(self, record: Mapping) -> None:
+    def append(self, record: Record) -> None:
         """Write what came of an image; a later record of the same image replaces an earlier one.
 
         Raises:
@@ -86,15 +122,12 @@ class Journal:
         """
         self._places[record["image"]] = self._write(record)
 
-    def get(self, image: str) -> dict | None:
+    def get(self, image: str) -> Record | None:
         """Record of an image; None where there is none."""
         if image not in self._places:
             return None
         self._file.seek(self._places[image])
         return json.loads(self._file.readline())
-
-    def __contains__(self, image: str) -> bool:
-        return image in self._places
 
     def __enter__(self) -> Journal:
         return self
@@ -103,9 +136,9 @@ class Journal:
         with writing(self.path):
             self._file.close()
 
-    def _write(self, record: Mapping) -> int:
+    def _write(self, line_of: Mapping[str, object]) -> int:
         """Append a line, and return where it begins."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(line_of, separators=(",", ":")).encode() + b"\n"
         with writing(self.path):
             place = self._file.seek(0, 2)
             self._file.write(line)
@@ -113,7 +146,7 @@ class Journal:
         return place
 
     def _lock(self) -> None:
-        if fcntl is None:
+        if sys.platform == "win32":
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,41 +157,41 @@ class Journal:
         except OSError:  # a file system without locks
             pass
 
-    def _read(self, head: dict) -> bool:
+    def _read(self, head: Mapping[str, object]) -> bool:
         """Read what is there, step over damaged lines, and cut off what a killed run left unfinished.
 
         Returns:
             whether there was a head.
         """
         self._file.seek(0)
-        place, whole, found = 0, 0, None  # whole: where the last sound line ends
+        place, whole, has_head = 0, 0, False  # whole: where the last sound line ends
         for line in self._file:
             start, place = place, place + len(line)
             try:
                 if not line.endswith(b"\n"):
                     raise ValueError("cut short")
                 record = json.loads(line)
-                if found is None:
+                if not has_head:
                     self._compare(record, head)
-                    found = record
+                    has_head = True
                 else:
                     self._places[record["image"]] = start
                 whole = place
             except (ValueError, KeyError, TypeError):
-                if found is None and line.endswith(b"\n"):
+                if not has_head and line.endswith(b"\n"):
                     raise UserError(f"{self.path} is no journal of this command; give another output") from None
                 self.dropped += 1
         with writing(self.path):
             self._file.truncate(whole)
-        return found is not None
+        return has_head
 
-    def _compare(self, found: object, head: dict) -> None:
-        if not isinstance(found, dict):
-            raise UserError(f"{self.path} is no journal of this command; give another output")
-        differing = [key for key in {**found, **head} if found.get(key) != head.get(key)]
+    def _compare(self, old: object, new: Mapping[str, object]) -> None:
+        if not isinstance(old, dict):
+            raise TypeError("no head")
+        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         if differing:
             lines = "\n  ".join(
-                f"{key}: {json.dumps(found.get(key))}, now {json.dumps(head.get(key))}" for key in differing
+                f"{key}: {json.dumps(old.get(key))}, now {json.dumps(new.get(key))}" for key in differing
             )
             raise UserError(
                 f"output={self.path.parent} was begun with other settings:\n  {lines}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -12,12 +11,13 @@ from steel_defects.cli.console import wide_console
 from steel_defects.inference.model import Model
 from steel_defects.page.sheet import plural
 from steel_defects.predict.pipeline import Summary
+from steel_defects.predict.settings import PredictSettings
 
 log = logging.getLogger(__name__)
 
 
-def announce(files: Sequence[Path], model: Model, asked: str, count: int, output: Path) -> None:
-    """Say what is about to be done, with what; `asked` is the decision as the user said it."""
+def announce(settings: PredictSettings, model: Model, count: int, output: Path) -> None:
+    """Say what is about to be done, to how many images, with what."""
     card, decision, (height, width) = model.card, model.decision, model.size
     about = [f"{model.about.get('engine')} on {model.about.get('device')}"]
     if threads := model.about.get("threads"):
@@ -27,10 +27,10 @@ def announce(files: Sequence[Path], model: Model, asked: str, count: int, output
     else:
         rules = zip(card.classes, decision.thresholds, decision.min_area, strict=True)
         how = ", ".join(f"{name} from {least:.3g}, {area} px" for name, least, area in rules)
-    where = {"auto": "the model's own", "argmax": "as asked"}.get(asked, f"from {asked}")
+    where = {"auto": "the model's own", "argmax": "as asked"}.get(settings.decision, f"from {settings.decision}")
     mirrored = ", with mirror images" if model.about.get("tta") else ""
     lines = {
-        "model": ", ".join(map(str, files)),
+        "model": ", ".join(map(str, settings.models)),
         "net": f"{card.system}, {card.precision}, at {height}x{width}{mirrored}",
         "engine": ", ".join(about),
         "decision": f"{how} ({where})",
@@ -41,14 +41,14 @@ def announce(files: Sequence[Path], model: Model, asked: str, count: int, output
         log.info("%-8s %s", key, value)
 
 
-def show(summary: Summary) -> None:
+def show(summary: Summary, output: Path) -> None:
     """Print what was found, how fast, which images were bad, and where the results are."""
     totals = summary.totals
     table = Table()
     for heading in ("class", "images with it", "defects", "area (px)", "area (%)"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, found in totals.classes.items():
-        values = f"{found.images:,}", f"{found.defects:,}", f"{found.area:,}", f"{totals.percent(name):.4f}"
+    for name, of in totals.classes.items():
+        values = f"{of.images:,}", f"{of.defects:,}", f"{of.area:,}", f"{totals.percent(name):.4f}"
         table.add_row(name, *values)
     wide_console().print(table)
     log.info("%s, %d of them clean, %d not readable", plural(totals.images, "image"), totals.clean, totals.bad)
@@ -58,6 +58,6 @@ def show(summary: Summary) -> None:
     if totals.bad:
         lines = [f"  {image}: {reason}" for image, reason in totals.reasons]
         if totals.bad > len(lines):
-            lines.append(f"  … and {totals.bad - len(lines)} more, see {summary.output / 'images.csv'}")
+            lines.append(f"  … and {totals.bad - len(lines)} more, see {output / 'images.csv'}")
         log.warning("%s could not be read:\n%s", plural(totals.bad, "image"), "\n".join(lines))
-    log.info("Results: %s", summary.output)
+    log.info("Results: %s", output)

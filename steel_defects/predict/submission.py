@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -22,11 +24,16 @@ from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.data import rle as rle_code
 from steel_defects.data.label_table import Row, TableError, read_table
+from steel_defects.page.sheet import plural
+from steel_defects.predict.journal import Journal
+
+log = logging.getLogger(__name__)
 
 KNOWN_LAYOUTS = (
     "known layouts: ImageId_ClassId,EncodedPixels (a row for each class of each image) and "
     "ImageId,EncodedPixels,ClassId (a row for each image, or for each class of each image)"
 )
+SHOWN = 40  # file names in a message
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,14 @@ class Sample:
 
     Args:
         path: the file.
-        num_classes: classes run from 1 to this.
         header: names of the columns, in the file's order.
         columns: name -> index, of the columns that are filled or matched.
         rows: in the file's order.
-        row_per_image: a row for each image; else one for each class of each image.
+        row_per_image: whether there is a row for each image; else one for each class of each image.
         images: every image once, in the file's order.
     """
 
     path: Path
-    num_classes: int
     header: list[str]
     columns: dict[str, int]
     rows: list[Row]
@@ -57,18 +62,19 @@ def read_sample(path: Path, num_classes: int) -> Sample:
 
     Args:
         path: UTF-8 text with commas; order of columns free, the content of further columns is kept.
-        num_classes: classes run from 1 to this.
+        num_classes: number of defect classes; they run from 1.
 
     Raises:
         DataFaults: everything wrong with the file, by row.
+        UserError: where there is no such file.
     """
-    path = Path(path)
     if not path.is_file():
         raise UserError(f"submission={path}: there is no such file; it takes Kaggle's sample_submission.csv")
     way_out = f"Take {path.name} as it comes with the images from Kaggle; this one is {path}"
+    knows = f"the model knows {num_classes} classes"
     try:
         # Class 0 is no defect; it stands where the sample names no class.
-        table = read_table(path, range(num_classes + 1), f"the model knows {num_classes} classes", KNOWN_LAYOUTS)
+        table = read_table(path, range(num_classes + 1), knows, KNOWN_LAYOUTS)
     except TableError as error:
         raise DataFaults([Fault(path.name, str(error))], way_out) from None
     rows: list[Row] = []
@@ -83,79 +89,89 @@ def read_sample(path: Path, num_classes: int) -> Sample:
     if not rows and not faults:
         faults.append(Fault(path.name, "lists no images"))
 
-    images = list(dict.fromkeys(row.image for row in rows))
-    one_each = len(rows) == len(images) or any(row.class_id == 0 for row in rows)
+    first: dict[str, int] = {}  # image -> line of its first row
+    classes: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        first.setdefault(row.image, row.line)
+        classes[row.image].add(row.class_id)
+    one_each = len(rows) == len(first) or any(row.class_id == 0 for row in rows)
     row_per_image = table.layout == "defect_rows" and one_each
-    sample = Sample(path, num_classes, table.header, table.columns, rows, row_per_image, images)
-    wrong = list(_second_rows(sample) if row_per_image else _rows_without_class(sample))
-    if not wrong and not faults and not row_per_image:  # a row at fault may be the one that seems to be missing
-        wrong = list(_missing_classes(sample))
-    faults += [Fault(path.name, message, line) for line, message in wrong]
+    for row in rows:
+        if row_per_image and row.line != first[row.image]:
+            message = f"image {row.image} was already given in row {first[row.image]}, and this file has a row an image"
+            faults.append(Fault(path.name, message, row.line))
+        elif row.class_id == 0 and not row_per_image:
+            faults.append(Fault(path.name, f"ClassId 0 is outside 1 to {num_classes}", row.line))
+    if not faults and not row_per_image:  # a row at fault may be the one that seems to be missing
+        for image, line in first.items():
+            if missing := sorted({*range(1, num_classes + 1)} - classes[image]):
+                which = f"class{'es' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+                faults.append(Fault(path.name, f"image {image} has no row for {which}: {knows}", line))
     if faults:
         raise DataFaults(sorted(faults, key=lambda fault: fault.row or 0), way_out)
-    return sample
+    return Sample(path, table.header, table.columns, rows, row_per_image, list(first))
 
 
-def _second_rows(sample: Sample) -> Iterator[tuple[int, str]]:
-    first: dict[str, int] = {}
-    for row in sample.rows:
-        if first.setdefault(row.image, row.line) != row.line:
-            line = first[row.image]
-            yield row.line, f"image {row.image} was already given in row {line}, and this file has a row an image"
+def only_listed(sample: Sample, paths: Mapping[str, Path]) -> dict[str, Path]:
+    """The images that a sample submission lists, by file name.
+
+    Args:
+        sample: lists the file names of images.
+        paths: name -> file, whatever their folders.
+
+    Returns:
+        the listed ones of `paths`, in the same order.
+
+    Raises:
+        UserError: where listed images are missing, or more than one file has the name.
+    """
+    by_file = defaultdict(list)
+    for name in paths:
+        by_file[PurePosixPath(name).name].append(name)
+    for kind, unmatched in (
+        ("are not in the input", [image for image in sample.images if not by_file.get(image)]),
+        ("are there more than once", [image for image in sample.images if len(by_file.get(image, ())) > 1]),
+    ):
+        if unmatched:
+            more = [f"… and {len(unmatched) - SHOWN} more"] if len(unmatched) > SHOWN else []
+            lines = "\n  ".join([*unmatched[:SHOWN], *more])
+            count = f"{len(unmatched)} of {len(sample.images)}"
+            raise UserError(f"{count} images of the sample submission {kind}:\n  {lines}")
+    if others := len(paths) - len(sample.images):
+        log.info("Of the input, not in %s and left alone: %s", sample.path, plural(others, "image"))
+    listed = {by_file[image][0] for image in sample.images}
+    return {name: file for name, file in paths.items() if name in listed}
 
 
-def _rows_without_class(sample: Sample) -> Iterator[tuple[int, str]]:
-    for row in sample.rows:
-        if row.class_id == 0:
-            yield row.line, f"ClassId 0 is outside 1 to {sample.num_classes}"
-
-
-def _missing_classes(sample: Sample) -> Iterator[tuple[int, str]]:
-    missing = {image: set(range(1, sample.num_classes + 1)) for image in sample.images}
-    lines: dict[str, int] = {}
-    for row in sample.rows:
-        missing[row.image].discard(row.class_id)
-        lines.setdefault(row.image, row.line)
-    for image, classes in missing.items():
-        if classes:
-            which = f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, sorted(classes)))}"
-            yield lines[image], f"image {image} has no row for {which}: the model knows {sample.num_classes} classes"
-
-
-def write_submission(
-    path: Path, sample: Sample, codes: Iterable[tuple[str, dict[int, str], tuple[int, int] | None]]
-) -> None:
+def write_submission(path: Path, sample: Sample, paths: Mapping[str, Path], journal: Journal) -> None:
     """Fill the sample in. The file appears whole, and only if everything is right.
 
     Args:
-        path: file to write; folders above it are made.
+        path: CSV to write; folders above it are made.
         sample: which images are asked for, and the layout to keep.
-        codes: of every image of the sample, in any order: its id; class -> run-length code, where an empty code is as
-            good as none; and (height, width), None for an image that could not be read, which is handed in as clean.
+        paths: name -> file of just these images, see `only_listed`.
+        journal: with the record of each name; an image that could not be read is handed in as clean.
 
     Raises:
         DataFaults: everything wrong with the codes.
-        UserError: where the file cannot be written, or is the sample itself.
+        UserError: where the file cannot be written.
     """
-    path = Path(path)
-    if path.resolve() == sample.path.resolve():
-        raise UserError(f"{path} is the sample submission itself; write the submission to another file")
-    wanted = set(sample.images)
+    names = {PurePosixPath(name).name: name for name in paths}
     answers: dict[str, dict[int, str]] = {}
-    wrong: list[str] = []
-    for image, by_class, size in codes:
-        if image not in wanted:
-            wrong.append(f"image {image} is not in {sample.path.name}")
-        elif image in answers:
-            wrong.append(f"image {image} was handed in more than once")
+    faults: list[str] = []
+    unread: list[str] = []
+    for image in sample.images:
+        record = journal.get(names[image])
+        if record is None or record["status"] != "ok":
+            unread.append(image)
+            answers[image] = {}
         else:
-            found = {class_id: " ".join(code.split()) for class_id, code in by_class.items()}
-            answers[image] = {class_id: code for class_id, code in found.items() if code}
-            wrong += _code_faults(image, answers[image], size, sample.num_classes)
-    wrong += [f"image {image} was not handed in" for image in sample.images if image not in answers]
-    if wrong:
-        raise DataFaults([Fault(path.name, message) for message in wrong], "No submission was written.")
-
+            answers[image] = {int(c): code for c, code in record["codes"].items()}
+            faults += _code_faults(image, answers[image], (record["height"], record["width"]))
+    if faults:
+        raise DataFaults([Fault(path.name, message) for message in faults], "No submission was written.")
+    if unread:
+        log.warning("Not readable, so handed in as clean: %s, %s first", plural(len(unread), "image"), unread[0])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sample.header)
@@ -163,13 +179,9 @@ def write_submission(
     write_whole(path, text.getvalue().encode())
 
 
-def _code_faults(image: str, codes: Mapping[int, str], size: tuple[int, int] | None, num_classes: int) -> Iterator[str]:
-    if codes and size is None:
-        yield f"image {image} has codes, but no size to check them against"
+def _code_faults(image: str, codes: Mapping[int, str], size: tuple[int, int]) -> Iterator[str]:
     runs = {}
     for class_id, code in sorted(codes.items()):
-        if not 1 <= class_id <= num_classes:
-            yield f"image {image}: class {class_id} is outside 1 to {num_classes}"
         try:
             runs[class_id] = rle_code.parse(code, size)
         except rle_code.RLEError as error:

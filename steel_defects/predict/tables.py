@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from steel_defects.core.files import partial, writing
 from steel_defects.data.coco import Shape, Writer
-from steel_defects.predict.journal import TABLES, Journal
+from steel_defects.predict.journal import TABLES, Found, Journal, Record
 
 SHOWN = 20  # bad images that are named
 
-DEFECT_COLUMNS = ["image", "class", "class_id", "defect", "area_px", "area_percent", "x", "y", "width", "height"]
+_DEFECT_COLUMNS = (
+    *("image", "class", "class_id", "defect", "area_px", "area_percent", "x", "y", "width", "height"),
+    "mean_confidence",
+)
 
 
 @dataclass
@@ -22,8 +25,8 @@ class ClassTotal:
     """What was found of a class.
 
     Args:
-        images: that show it.
-        defects: connected ones.
+        images: number of those that show it.
+        defects: number of connected ones.
         area: pixels.
     """
 
@@ -56,7 +59,7 @@ class Totals:
         """Share of a class in the area of all images."""
         return 100 * self.classes[name].area / max(1, self.pixels)
 
-    def add(self, record: dict) -> None:
+    def add(self, record: Record) -> None:
         """Count a record of the journal."""
         self.images += 1
         if record["status"] != "ok":
@@ -79,10 +82,10 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
     """Write the tables of all images that the journal knows, in the order given.
 
     Args:
-        output: folder.
-        images: names.
+        output: folder to write into.
+        images: names of the images.
         journal: where their records are.
-        classes: names; the first is class 1.
+        classes: names of the classes; the first is class 1.
 
     Raises:
         UserError: where a table cannot be written.
@@ -100,11 +103,13 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
         images_csv.writerow(
             ["image", "status", "error", "height", "width", "defects", *(f"area_percent_{name}" for name in classes)]
         )
-        defects_csv.writerow([*DEFECT_COLUMNS, "mean_confidence"])
+        defects_csv.writerow(_DEFECT_COLUMNS)
         predictions_csv.writerow(["ImageId", "ClassId", "EncodedPixels"])
         categories = [(name, "defect") for name in classes]
         coco = Writer(files[3], annotations, "Defects found by steel_defects", categories)
-        for record in (journal.get(name) for name in images if name in journal):
+        for record in map(journal.get, images):
+            if record is None:
+                continue
             totals.add(record)
             images_csv.writerow(_image_row(record, len(classes)))
             if record["status"] == "ok":
@@ -122,11 +127,11 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
     return totals
 
 
-def _percent(area: int, record: dict) -> str:
+def _percent(area: int, record: Found) -> str:
     return f"{100 * area / (record['height'] * record['width']):.6f}"
 
 
-def _image_row(record: dict, num_classes: int) -> list:
+def _image_row(record: Record, num_classes: int) -> list[object]:
     if record["status"] != "ok":
         return [record["image"], "error", record["error"], *[""] * (3 + num_classes)]
     areas = [0] * num_classes
@@ -136,7 +141,7 @@ def _image_row(record: dict, num_classes: int) -> list:
     return [record["image"], "ok", "", *size, len(record["defects"]), *(_percent(area, record) for area in areas)]
 
 
-def _defect_rows(record: dict, classes: Sequence[str]) -> Iterable[list]:
+def _defect_rows(record: Found, classes: Sequence[str]) -> Iterator[list[object]]:
     for number, defect in enumerate(record["defects"], start=1):
         c, area = defect["class_id"], defect["area"]
         row = [record["image"], classes[c - 1], c, number, area, _percent(area, record)]

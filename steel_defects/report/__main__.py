@@ -12,11 +12,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("report")
+    begin("report", "pages")
 
-import steel_defects.cli.needs_pages  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import logging
 from pathlib import Path
 
@@ -32,12 +29,11 @@ from steel_defects.core.files import write_whole
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.page.content import Report
-from steel_defects.page.folder import write_report
+from steel_defects.page.html import write_report
 from steel_defects.report.accuracy import console_sheet
 from steel_defects.report.assemble import assemble
 from steel_defects.report.collect import collect
-from steel_defects.report.records import Study
-from steel_defects.report.results import results_table
+from steel_defects.report.records import Study, results_table
 from steel_defects.report.settings import ReportSettings
 
 log = logging.getLogger(__name__)
@@ -45,6 +41,7 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=CONF_DIR, config_name="report", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    """Run the command; a mistake of the user ends it with a message."""
     try:
         report(read(ReportSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
     except UserError as error:
@@ -55,8 +52,8 @@ def report(settings: ReportSettings, folder: Path) -> Report:
     """Read the runs, compare them, and write the page.
 
     Args:
-        settings: of the command.
-        folder: to write into.
+        settings: settings of the command.
+        folder: folder to write into.
 
     Returns:
         What the page shows.
@@ -86,8 +83,8 @@ def show(content: Report, study: Study, folder: Path, size: int) -> None:
     console.print(console_sheet(study).rich())
     for line in content.findings:
         console.print(line, markup=False, highlight=False)
-    for one in content.omissions:
-        log.warning("Not reported, or not in full: %s", str(one).splitlines()[0])
+    for omission in content.omissions:
+        log.warning("Not reported, or not in full: %s", str(omission).splitlines()[0])
     log.info(
         "%s: %.1f MB, opens in any browser; report.md and results.csv beside it", folder / "report.html", size / 1e6
     )

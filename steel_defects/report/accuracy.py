@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from steel_defects.core.paper import MIOU
-from steel_defects.page.content import Omission, Section
+from steel_defects.page.content import Chart, Omission, Section
 from steel_defects.page.sheet import Sheet
 from steel_defects.report.bootstrap import Difference, compare
 from steel_defects.report.charts import class_scores, confusions, curves, iou_by_size, iou_distributions, miou_bars
@@ -39,19 +39,12 @@ def scores(study: Study) -> Section:
     by_system = {system.name: test_scores(system) for system in study.systems}
     sheets = []
     for prefix, place in (("", "at the net's size"), ("native_", "at the images' own size")):
-        keys = [key for key in _HEADLINES if any(prefix + key in one for one in by_system.values())]
-        lines = []
-        for system in study.systems:
-            values = [number(by_system[system.name].get(prefix + key)) for key in keys]
-            lines.append([system.name, str(len(system.runs)), *values, _in_paper(system)])
-        headings = ["system", "runs", *(prefix + key for key in keys), "mIoU in the paper"]
-        sheets.append(Sheet(f"Scores {place} (paper, table 2)", headings, lines))
-    every = list(dict.fromkeys(key for one in by_system.values() for key in one))
-    details = Sheet(
-        "Every score",
-        ["score", *by_system],
-        [[key, *(number(one.get(key)) for one in by_system.values())] for key in every],
-    )
+        keys = [prefix + key for key in _HEADLINES if any(prefix + key in known for known in by_system.values())]
+        headings = ["system", "runs", *keys, "mIoU in the paper"]
+        sheets.append(Sheet(f"Scores {place} (paper, table 2)", headings, _score_lines(study, keys)))
+    every = list(dict.fromkeys(key for known in by_system.values() for key in known))
+    lines = [[key, *(number(known.get(key)) for known in by_system.values())] for key in every]
+    details = Sheet("Every score", ["score", *by_system], lines)
     several = any(len(system.runs) > 1 for system in study.systems)
     notes = [
         "Mean over the runs of a system, ± the sample standard deviation over its runs."
@@ -62,23 +55,29 @@ def scores(study: Study) -> Section:
         "counts clean images, and its data, size and training differ unless the section What was run says otherwise: "
         "its numbers stand here for orientation.",
     ]
-    mious = {name: (one["miou"].mean, one["miou"].std) for name, one in by_system.items() if "miou" in one}
+    mious = {name: (known["miou"].mean, known["miou"].std) for name, known in by_system.items() if "miou" in known}
     paper = {system.name: MIOU[system.paper] for system in study.systems if system.paper}
-    charts = [miou_bars(mious, paper)] if mious else []
-    return Section("scores", "Scores", notes, sheets, charts, details=[details])
+    return Section("scores", "Scores", notes, sheets, _drawn(miou_bars(mious, paper)), details=[details])
 
 
-def _in_paper(system: System) -> str:
-    return f"{MIOU[system.paper]:g}" if system.paper else "-"
+def _drawn(*charts: Chart | None) -> list[Chart]:
+    return [chart for chart in charts if chart]
+
+
+def _score_lines(study: Study, keys: Sequence[str]) -> list[list[str]]:
+    """A line a system: its name, its number of runs, its scores, and the paper's mean IoU."""
+    lines = []
+    for system in study.systems:
+        known = test_scores(system)
+        paper = f"{MIOU[system.paper]:g}" if system.paper else "-"
+        lines.append([system.name, str(len(system.runs)), *(number(known.get(key)) for key in keys), paper])
+    return lines
 
 
 def console_sheet(study: Study) -> Sheet:
     """The few scores that fit on a terminal."""
-    keys, lines = ("miou", "native_miou", "dice"), []
-    for system in study.systems:
-        own = test_scores(system)
-        lines.append([system.name, str(len(system.runs)), *(number(own.get(key)) for key in keys), _in_paper(system)])
-    return Sheet("Test scores", ["system", "runs", *keys, "paper"], lines)
+    keys = ("miou", "native_miou", "dice")
+    return Sheet("Test scores", ["system", "runs", *keys, "paper"], _score_lines(study, keys))
 
 
 def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Difference]], list[Omission]]:
@@ -87,15 +86,14 @@ def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Diffe
     Returns:
         The section, None where there are not two systems; the differences by score; what was not paired.
     """
-    every: dict[str, list[Difference]] = {"miou": [], "native_miou": []}
+    by_score: dict[str, list[Difference]] = {"miou": [], "native_miou": []}
     if len(study.systems) < 2:
-        return None, every, []
-    sheets, left = [], []
-    for score, place in zip(every, ("at the net's size", "at the images' own size"), strict=True):
-        found, apart = compare(study.systems, native=score == "native_miou")
-        every[score] = found
-        left += [one for one in apart if one not in left]
-        lines = [[one.first, one.second, str(one.images), *_signed(one), verdict(one)] for one in found]
+        return None, by_score, []
+    sheets, unpaired = [], []
+    for score, place in zip(by_score, ("at the net's size", "at the images' own size"), strict=True):
+        by_score[score], omissions = compare(study.systems, native=score == "native_miou")
+        unpaired += [omission for omission in omissions if omission not in unpaired]
+        lines = [[pair.first, pair.second, str(pair.images), *_signed(pair), verdict(pair)] for pair in by_score[score]]
         headings = ["first", "second", "images", f"difference in {score}", "95 % interval", "what it says"]
         if lines:
             sheets.append(Sheet(f"Differences {place}", headings, lines, (0, 1, 5)))
@@ -106,14 +104,14 @@ def real_differences(study: Study) -> tuple[Section | None, dict[str, list[Diffe
         "the runs.",
         "Each pair is judged by itself: of twenty pairs without any difference, about one will seem to have one.",
     ]
-    if any(one.images < _FEW for found in every.values() for one in found):
+    if any(pair.images < _FEW for pairs in by_score.values() for pair in pairs):
         notes.append(f"With fewer than {_FEW} images the intervals are too narrow.")
-    notes += [f"{one.what}: {one.reason}." for one in left]
-    return Section("differences", "Which differences are real", notes, sheets), every, left
+    notes += [f"{omission}." for omission in unpaired]
+    return Section("differences", "Which differences are real", notes, sheets), by_score, unpaired
 
 
-def _signed(one: Difference) -> tuple[str, str]:
-    return f"{one.mean:+.4f}", f"{one.low:+.4f} to {one.high:+.4f}"
+def _signed(difference: Difference) -> tuple[str, str]:
+    return f"{difference.mean:+.4f}", f"{difference.low:+.4f} to {difference.high:+.4f}"
 
 
 def verdict(difference: Difference) -> str:
@@ -124,60 +122,54 @@ def verdict(difference: Difference) -> str:
 
 
 def training(study: Study) -> Section | None:
-    """Loss and mean IoU over the epochs (paper, figure 3)."""
-    histories = {system.name: [run.history for run in system.runs if len(run.history)] for system in study.systems}
-    if not any(table["val/miou"].notna().any() for tables in histories.values() for table in tables):
-        return None  # no defect to validate on
-    return Section("training", "Training (paper, figure 3)", charts=[curves(histories)])
+    """Loss and mean IoU over the epochs (paper, figure 3); None where there was no defect to validate on."""
+    charts = _drawn(curves({system.name: [run.history for run in system.runs] for system in study.systems}))
+    return Section("training", "Training (paper, figure 3)", charts=charts) if charts else None
 
 
 def distributions(study: Study) -> Section | None:
     """IoU of the test images (paper, figure 4)."""
-    charts = []
-    for native in (False, True):
-        column, iou = "native_iou" if native else "iou", {}
-        for system in study.systems:
-            tables = [run.defective(native)[column] for run in system.runs if run.per_image is not None]
-            # Each image counts once, with its mean: else a system with more runs would have more images.
-            iou[system.name] = pd.concat(tables).groupby(level=0).mean().to_numpy() if tables else np.empty(0)
-        if any(map(len, iou.values())):
-            charts.append(iou_distributions(iou, native))
+    charts = _drawn(*(iou_distributions(_image_iou(study, native), native) for native in (False, True)))
     note = "Test images with a defect; each with its mean over the runs of the system."
     return Section("distribution", "Distribution of IoU (paper, figure 4)", [note], charts=charts) if charts else None
 
 
+def _image_iou(study: Study, native: bool) -> dict[str, np.ndarray]:
+    iou = {}
+    for system in study.systems:
+        runs = [run for run in system.runs if run.per_image is not None]
+        tables = [run.defective(native)["native_iou" if native else "iou"] for run in runs]
+        # Each image counts once, with its mean: else a system with more runs would have more images.
+        iou[system.name] = pd.concat(tables).groupby(level=0).mean().to_numpy() if tables else np.empty(0)
+    return iou
+
+
 def classes(study: Study) -> Section | None:
     """Class by class: scores, confusions, IoU against the size of defects, false alarms."""
-    systems = [system for system in study.systems if any(run.per_image is not None for run in system.runs)]
+    names = study.classes
+    rows = {system.name: scored for system in study.systems if (scored := class_rows(system))}
+    systems = [system for system in study.systems if system.name in rows]
     if not systems:
         return None
-    rows = {system.name: class_rows(system, native=True) for system in systems}
-    lines = []
-    for c, name in enumerate(study.classes):
-        for system in systems:
-            row = rows[system.name][c]
-            values = [number(getattr(row, key)) for key in _CLASS_SCORES]
-            lines.append([name, system.name, str(row.images), *values])
-    sheets = [
-        Sheet("Classes, at the images' own size", ["class", "system", "images", *_CLASS_SCORES.values()], lines, (0, 1))
+    lines = [
+        [name, system, str(of_system[c].images), *(number(getattr(of_system[c], key)) for key in _CLASS_SCORES)]
+        for c, name in enumerate(names)
+        for system, of_system in rows.items()
     ]
-    if alarms := _alarm_sheet(systems, study.classes):
-        sheets.append(alarms)
+    headings = ["class", "system", "images", *_CLASS_SCORES.values()]
+    alarms = _alarm_sheet(systems, names)
+    sheets = [Sheet("Classes, at the images' own size", headings, lines, (0, 1)), *([alarms] if alarms else [])]
     jaccards = {
-        system: {row.name: (row.jaccard.mean, row.jaccard.std) if row.jaccard else None for row in own}
-        for system, own in rows.items()
+        system: {row.name: (row.jaccard.mean, row.jaccard.std) if row.jaccard else None for row in of_system}
+        for system, of_system in rows.items()
     }
-    charts = []
-    if any(value for own in jaccards.values() for value in own.values()):
-        title = "IoU of each class, over all pixels of the test images at their own size"
-        charts.append(class_scores(jaccards, title, "IoU"))
-    counted = {system.name: confusion(system, native=True) for system in systems}
-    matrices = {name: matrix for name, matrix in counted.items() if matrix is not None}
-    if matrices:
-        charts.append(confusions(matrices, ["background", *study.classes]))
-    bins = size_bins(systems, None)
-    if bins and bins.edges[0] < bins.edges[-1]:  # defects of one size alone make no curve
-        charts.append(iou_by_size(bins.edges, bins.counts, bins.iou))
+    matrices = {system.name: confusion(system) for system in systems}
+    bins = size_bins(systems)
+    charts = _drawn(
+        class_scores(jaccards, "IoU of each class, over all pixels of the test images at their own size", "IoU"),
+        confusions({name: matrix for name, matrix in matrices.items() if matrix is not None}, ["background", *names]),
+        iou_by_size(bins.edges, bins.counts, bins.iou) if bins else None,
+    )
     notes = [
         "IoU is over all pixels of the test images; by image, the mean over the images where the class is there or "
         "predicted. Detection is the share of the images with the class in which a predicted pixel hits a true one; "
@@ -189,9 +181,9 @@ def classes(study: Study) -> Section | None:
 def _alarm_sheet(systems: Sequence[System], names: Sequence[str]) -> Sheet | None:
     lines = []
     for system in systems:
-        if found := false_alarms(system):
-            shares = [number(share) for share in (found.share, *(found.classes.get(name) for name in names))]
-            lines.append([system.name, str(found.images), *shares])
+        if alarms := false_alarms(system):
+            shares = [number(share) for share in (alarms.share, *(alarms.classes[name] for name in names))]
+            lines.append([system.name, str(alarms.images), *shares])
     if not lines:
         return None
     title = "False alarms: share of the clean test images in which a defect is predicted, at the images' own size"

@@ -27,12 +27,10 @@ class Difference:
     """How far apart two systems are on the same images.
 
     Args:
-        first: name of a system.
-        second: of the other.
+        first, second: names of the systems.
         mean: score of the first minus that of the second, over the images.
-        low: lower bound of the interval of `mean`.
-        high: upper bound.
-        images: test images with a defect that both were scored on.
+        low, high: bounds of the interval of `mean`.
+        images: number of test images with a defect that both were scored on.
     """
 
     first: str
@@ -56,9 +54,9 @@ def paired_difference(
     Args:
         first: a score an image, float [N], of magnitude 1: differences are rounded to 1e-12.
         second: likewise, of the same images in the same order.
-        draws: how often N images are drawn with replacement.
+        draws: number of times that N images are drawn with replacement.
         level: share of the draws that the interval covers, 0..1.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         The mean of first minus second, the lower and the upper bound of its interval.
@@ -94,37 +92,36 @@ def compare(systems: Sequence[System], native: bool) -> tuple[list[Difference], 
     At the nets' size a defect may vanish at one size and not at another: images that have one for both count.
 
     Args:
-        systems: in their order.
+        systems: systems to compare, in their order.
         native: whether IoU is taken at the images' own size, or at that of the net.
 
     Returns:
         A difference for each pair that can be compared, the earlier system first; and the pairs ("A / B") that cannot
         be, or not with all of their runs, with the reason.
     """
-    by_test_set = {id(system): _by_test_set(system) for system in systems}
-    differences, left = [], []
+    by_test_set = {system.name: _by_test_set(system) for system in systems}
+    differences, omissions = [], []
     for pair in combinations(systems, 2):
-        path = " / ".join(system.name for system in pair)
-        ours, theirs = (by_test_set[id(system)] for system in pair)
+        names = [system.name for system in pair]
+        path = " / ".join(names)
+        ours, theirs = (by_test_set[name] for name in names)
         common = [test_set for test_set in ours if test_set in theirs]
         if not common:
-            left.append(Omission(path, f"not compared image by image: {_apart(pair, (ours, theirs))}"))
+            omissions.append(Omission(path, f"not compared image by image: {_apart(names, (ours, theirs))}"))
             continue
         shared = max(common, key=lambda test_set: len(ours[test_set]) + len(theirs[test_set]))
         first, second = _scores(ours[shared], native).align(_scores(theirs[shared], native), join="inner")
         if len(first) < 2:
-            left.append(Omission(path, "not compared image by image: fewer than two test images have a defect"))
+            omissions.append(Omission(path, "not compared image by image: fewer than two test images have a defect"))
             continue
-        differences.append(
-            Difference(pair[0].name, pair[1].name, *paired_difference(first.to_numpy(), second.to_numpy()), len(first))
-        )
-        for system, runs in zip(pair, (ours, theirs), strict=True):
+        interval = paired_difference(first.to_numpy(), second.to_numpy())
+        differences.append(Difference(names[0], names[1], *interval, len(first)))
+        for name, runs in zip(names, (ours, theirs), strict=True):
             used, of = len(runs[shared]), sum(map(len, runs.values()))
             if used < of:
-                left.append(
-                    Omission(path, f"compared with {used} of {of} runs of {system.name}: the rest had another test set")
-                )
-    return differences, left
+                reason = f"compared with {used} of {of} runs of {name}: the rest had another test set"
+                omissions.append(Omission(path, reason))
+    return differences, omissions
 
 
 def _by_test_set(system: System) -> dict[tuple, list[Run]]:
@@ -138,31 +135,25 @@ def _by_test_set(system: System) -> dict[tuple, list[Run]]:
 
 def _scores(runs: Sequence[Run], native: bool) -> pd.Series:
     """IoU of each image with a defect, mean over runs of the same test set, sorted by image."""
-    prefix = "native_" if native else ""
-    columns = []
-    for run in runs:
-        rows = run.tested
-        true = rows[[f"{prefix}true_{name}" for name in run.classes]]
-        columns.append(rows.loc[true.any(axis=1), f"{prefix}iou"])
+    columns = [run.defective(native)["native_iou" if native else "iou"] for run in runs]
     return pd.concat(columns, axis=1, join="inner").mean(axis=1).sort_index()
 
 
-def _apart(pair: Sequence[System], runs: Sequence[dict[tuple, list[Run]]]) -> str:
+def _apart(names: Sequence[str], runs: Sequence[dict[tuple, list[Run]]]) -> str:
     """Why two systems have no test set in common, by the one that most runs of each have."""
-    without = [system.name for system, own in zip(pair, runs, strict=True) if not own]
-    if without:
+    if without := [name for name, by_test_set in zip(names, runs, strict=True) if not by_test_set]:
         return "; ".join(f"no run of {name} has a per_image.csv" for name in without)
     ours, theirs = (
-        {image: labels for image, *labels in max(own, key=lambda test_set: len(own[test_set]))} for own in runs
+        {image: labels for image, *labels in max(by_test_set, key=lambda test_set: len(by_test_set[test_set]))}
+        for by_test_set in runs
     )
     both = ours.keys() & theirs.keys()
     reasons = []
     if ours.keys() != theirs.keys():
         alone = (
-            f"{system.name} alone has {len(own) - len(both)}" for system, own in zip(pair, (ours, theirs), strict=True)
+            f"{name} alone has {len(images) - len(both)}" for name, images in zip(names, (ours, theirs), strict=True)
         )
         reasons.append(f"{len(both)} test images are shared, {', '.join(alone)}")
-    relabelled = sum(ours[image] != theirs[image] for image in both)
-    if relabelled:
+    if relabelled := sum(ours[image] != theirs[image] for image in both):
         reasons.append(f"the labels of {relabelled} shared images differ")
     return "; ".join(reasons)

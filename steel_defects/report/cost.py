@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from steel_defects.core.paper import BATCH_SIZE, DEVICE, ORIGINAL, PAPER, RESIZED
-from steel_defects.page.content import Section
+from steel_defects.page.content import Chart, Section
 from steel_defects.page.sheet import Sheet
 from steel_defects.report.charts import speed_against_miou
+from steel_defects.report.provenance import versions
 from steel_defects.report.records import Run, Study, System
 from steel_defects.report.statistics import pareto, spread, test_scores
 
@@ -51,7 +52,7 @@ def cost(study: Study) -> Section:
     return Section("cost", "Speed, size and memory", notes, sheets, _charts(study))
 
 
-def _charts(study: Study) -> list:
+def _charts(study: Study) -> list[Chart]:
     charts = []
     for key, score in (("resized", "miou"), ("original", "native_miou")):
         points = []
@@ -59,10 +60,9 @@ def _charts(study: Study) -> list:
             rates, miou = _images_per_s(system, key), test_scores(system).get(score)
             if rates and miou:
                 points.append((system.name, statistics.median(rates), miou.mean, miou.std))
-        if points:
-            front = pareto([(rate, miou) for _, rate, miou, _ in points])
-            charts.append(speed_against_miou(points, front, _where(study, key)))
-    return charts
+        front = pareto([(rate, miou) for _, rate, miou, _ in points])
+        charts.append(speed_against_miou(points, front, _where(study, key)))
+    return [chart for chart in charts if chart]
 
 
 def _where(study: Study, key: str) -> str:
@@ -106,9 +106,3 @@ def _condition(system: System, run: Run) -> list[str]:
         ", ".join(sizes) or "-",
         versions(run),
     ]
-
-
-def versions(run: Run, names: Sequence[str] = ("steel_defects", "torch", "python")) -> str:
-    """Of the packages that speed and results depend on most."""
-    known = run.summary.get("versions") or {}
-    return ", ".join(f"{name} {known[name]}" for name in names if name in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +13,24 @@ from steel_defects.data.annotations import read_annotations
 from steel_defects.data.images import ImageError, read_grey
 from steel_defects.data.labels import label_mask
 from steel_defects.data.rle import RLEError
-from steel_defects.report.choose import shown_runs
-from steel_defects.report.records import Run, Study
+from steel_defects.report.records import Run
 
 
 class LabelledImages:
-    """The images that the shown runs of a study were tested on, with their labels.
+    """The images that some runs of the same data were tested on, with their labels.
 
     Args:
-        study: at least one run of it can be shown (`shown_runs`); the data set is where its first such run had it.
-        root: of the data set, where it is elsewhere by now.
+        runs: runs with `per_image`, at least one; the data set is where the first one had it.
+        root: folder of the data set, where it is elsewhere by now.
 
     Raises:
-        UserError: where no run can be shown, or the data set or its labels are missing or broken.
+        UserError: where there is no run, or the data set or its labels are missing or broken.
     """
 
-    def __init__(self, study: Study, root: Path | None = None) -> None:
-        runs = list(shown_runs(study).values())
+    def __init__(self, runs: Sequence[Run], root: Path | None = None) -> None:
         if not runs:
             raise UserError("no run has both per_image.csv and predictions.csv")
-        settings, self._classes = runs[0].settings, study.classes
+        settings, self._classes = runs[0].settings, runs[0].classes
         missing = [key for key in ("data.root", "data.csv", "data.image_dir") if not isinstance(settings.get(key), str)]
         if missing:
             raise UserError(f"{runs[0].folder.config} does not say where the images lie ({', '.join(missing)})")
@@ -45,14 +44,14 @@ class LabelledImages:
             raise UserError(f"{self._csv.parent}: {faults[0]}{more}")
         self._labels = annotations.rows
         # What was true in the test: runs may have been tested on different parts of the data.
-        tested = pd.concat([run.tested[[f"native_true_{name}" for name in self._classes]] for run in runs])
+        tested = pd.concat([run.true_pixels(native=True) for run in runs])
         self._tested = tested[~tested.index.duplicated()]
 
     def load(self, image_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Read an image and draw its labels.
 
         Args:
-            image_id: of an image that a shown run was tested on.
+            image_id: name of an image that one of the runs was tested on.
 
         Returns:
             The grey image and its mask of class indices, uint8 [H, W] both.
@@ -83,7 +82,7 @@ class PredictedMasks:
     """What a run predicts in its test images.
 
     Args:
-        run: with both tables, `per_image` and `predictions`.
+        run: a run with both tables, `per_image` and `predictions`.
 
     Raises:
         UserError: where `predictions.csv` names an image that was not tested or a class that there is not, or an image
@@ -127,8 +126,6 @@ class PredictedMasks:
             try:
                 mask = np.maximum(mask, label_mask({c: codes[column]}, *size))
             except RLEError as error:
-                name = ("EncodedPixels", "ResizedPixels")[column]
-                raise UserError(
-                    f"{self.run.folder.predictions}: image {image_id}, class {c}, {name}: {error}"
-                ) from error
+                place = f"image {image_id}, class {c}, {('EncodedPixels', 'ResizedPixels')[column]}"
+                raise UserError(f"{self.run.folder.predictions}: {place}: {error}") from error
         return mask

@@ -13,9 +13,12 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.machine import precision_word
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import former_names
 from steel_defects.page.content import Omission
 from steel_defects.report.records import Run
+from steel_defects.train.settings import TrainSettings
 
 
 def is_training(config: Path) -> bool:
@@ -38,8 +41,10 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     """
     try:
         cfg = OmegaConf.load(folder.config)
-        settings = dict(_flat(cast(Mapping, OmegaConf.to_container(cfg, resolve=True))))
-        overrides = [str(one) for one in OmegaConf.load(folder.config.with_name("overrides.yaml"))]
+        present = former_names(TrainSettings)
+        saved = _flat(cast(Mapping, OmegaConf.to_container(cfg, resolve=True)))
+        settings = {present.get(key, key): value for key, value in saved}
+        overrides = list(map(str, OmegaConf.load(folder.config.with_name("overrides.yaml"))))
     except Exception as error:  # YAML's errors, OmegaConf's, the system's
         raise UserError(f"its configuration cannot be read ({type(error).__name__}: {error})") from error
     try:
@@ -50,10 +55,12 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
         raise UserError(f"{folder.summary.name} is not that of a run")
     if summary.get("status") != "finished":
         raise UserError(f"{summary.get('status')}: {summary.get('error')}")
-    if wrong := [f"{key} {needed}" for key, needed in _wrong(summary)]:
-        raise UserError(f"{folder.summary.name} is not as a run leaves it: {'; '.join(wrong)}")
+    if faults := list(_faults(summary)):
+        raise UserError(f"{folder.summary.name} is not as a run leaves it: {'; '.join(faults)}")
 
-    left: list[Omission] = []
+    if summary.get("precision"):
+        summary["precision"] = precision_word(str(summary["precision"]))
+    lacking: list[Omission] = []
 
     def table(read: Callable[[Path], pd.DataFrame], path: Path, without: str) -> pd.DataFrame | None:
         try:
@@ -62,65 +69,55 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
             reason = "is missing"
         except (UserError, ValueError, OSError) as error:  # pandas' own are ValueErrors
             reason = str(error).splitlines()[0] if isinstance(error, UserError) else f"cannot be read ({error})"
-        left.append(Omission(str(path), f"{reason}; left out of {without}"))
+        lacking.append(Omission(str(path), f"{reason}; left out of {without}"))
         return None
 
-    per_image = table(
-        partial(_per_image, classes=summary["data"]["classes"]), folder.per_image, "all comparisons image by image"
-    )
+    read_rows = partial(_per_image, classes=summary["data"]["classes"])
+    per_image = table(read_rows, folder.per_image, "all comparisons image by image")
     predictions = table(_predictions, folder.predictions, "the pictures of predictions")
     history = table(_history, folder.history, "the curves")
     history = pd.DataFrame() if history is None else history
-    return Run(folder, summary, settings, overrides, history, per_image, predictions), left
+    return Run(folder, summary, settings, overrides, history, per_image, predictions), lacking
 
 
-def _wrong(summary: Mapping) -> Iterator[tuple[str, str]]:
-    """Keys of a summary that are missing or of another kind, and what they should be."""
+def _faults(summary: Mapping) -> Iterator[str]:
+    """Keys of a summary that are missing or of another kind, with what they should be."""
     data = summary.get("data")
     classes = data.get("classes") if isinstance(data, dict) else None
     side = len(classes) + 1 if isinstance(classes, list) else 0
-    text = (lambda value: isinstance(value, str) and value != "", "should be a text")
-    number = (lambda value: value is None or _is_number(value), "should be a number")
-    scores = (
-        lambda value: isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values()),
-        "should be scores",
-    )
+    text = (lambda value: isinstance(value, str) and value != "", "a text")
+    number = (lambda value: value is None or _is_number(value), "a number")
+    scores = (lambda value: isinstance(value, dict) and all(map(number[0], value.values())), "scores")
     timed = (
         lambda value: value is None or (isinstance(value, dict) and _is_size(value.get("size"))),
-        "should be a size and its speed",
+        "a size and its speed",
     )
-    matrix = (lambda value: value is None or np.shape(value) == (side, side), f"should be {side}x{side} pixels")
+    matrix = (lambda value: value is None or np.shape(value) == (side, side), f"{side}x{side} pixels")
     needed: dict[str, tuple[Callable[[Any], bool], str]] = {
         "system": text,
-        "seed": (lambda value: isinstance(value, int), "should be a whole number"),
+        "seed": (lambda value: isinstance(value, int), "a whole number"),
         "data.name": text,
         "data.data_hash": text,
         "data.classes": (
             lambda value: isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value),
-            "should be names",
+            "names",
         ),
-        "data.size": (_is_size, "should be height and width"),
+        "data.size": (_is_size, "height and width"),
         "test": scores,
-        "speed": (lambda value: isinstance(value, dict), "should be speeds"),
+        "speed": (lambda value: isinstance(value, dict), "speeds"),
         "confusion": matrix,
         "native_confusion": matrix,
-        "parameters": number,
-        "gmacs": number,
-        "seconds": number,
-        "peak_memory.bytes": number,
-        "speed.train_it_per_s": number,
-        "speed.train_seconds": number,
-        "speed.resized": timed,
-        "speed.original": timed,
-        "speed.resized.images_per_s": number,
-        "speed.original.images_per_s": number,
+        **dict.fromkeys(("parameters", "gmacs", "seconds", "peak_memory.bytes"), number),
+        **dict.fromkeys(("speed.train_it_per_s", "speed.train_seconds"), number),
+        **dict.fromkeys(("speed.resized", "speed.original"), timed),
+        **dict.fromkeys(("speed.resized.images_per_s", "speed.original.images_per_s"), number),
     }
-    for key, (fits, what) in needed.items():
+    for key, (fits, kind) in needed.items():
         value: Any = summary
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if not fits(value):
-            yield key, what
+            yield f"{key} should be {kind}"
 
 
 def _is_size(value: object) -> bool:

@@ -13,20 +13,20 @@ from steel_defects.page.content import Omission
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run, read.
+    """A finished run, as it was read.
 
     Args:
-        folder: that it lies in.
-        summary: `summary.json`.
-        settings: its configuration, by dotted key.
-        overrides: as typed.
+        folder: where it lies.
+        summary: content of `summary.json`.
+        settings: its configuration, by dotted key; runs of earlier versions have other keys.
+        overrides: its settings as they were typed.
         history: a row an epoch; empty where the file is missing.
-        per_image: a row a test image by `ImageId`; None where the file is missing.
-        predictions: columns `ClassId`, `EncodedPixels`, `ResizedPixels` by `ImageId`; None where the file is missing.
+        per_image: a row a test image, by `ImageId`; None where the file is missing.
+        predictions: columns `ClassId`, `EncodedPixels`, `ResizedPixels`, by `ImageId`; None where the file is missing.
     """
 
     folder: RunFolder
-    summary: dict
+    summary: dict[str, Any]
     settings: dict[str, Any]
     overrides: list[str]
     history: pd.DataFrame
@@ -63,15 +63,17 @@ class Run:
         """Greatest memory in use while it trained."""
         return (self.summary.get("peak_memory") or {}).get("bytes")
 
+    def true_pixels(self, native: bool) -> pd.DataFrame:
+        """True pixels of each class, a row a test image, at the images' own size or at the net's."""
+        return self.tested[[f"{'native_' if native else ''}true_{name}" for name in self.classes]]
+
     def defective(self, native: bool) -> pd.DataFrame:
         """The rows of `per_image` whose truth has a defect, at the images' own size or at the net's."""
-        prefix = "native_true_" if native else "true_"
-        return self.tested[self.tested[[f"{prefix}{name}" for name in self.classes]].any(axis=1)]
+        return self.tested[self.true_pixels(native).any(axis=1)]
 
     def test_set(self) -> tuple:
         """Equal for runs that were tested on the same images with the same labels."""
-        pixels = self.tested[[f"native_true_{name}" for name in self.classes]]
-        return tuple(sorted(pixels.itertuples(name=None)))
+        return tuple(sorted(self.true_pixels(native=True).itertuples(name=None)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +81,9 @@ class System:
     """Runs that differ in their seed alone.
 
     Args:
-        name: unlike that of any other system of the study.
+        name: name unlike that of any other system of the study.
         paper: its name in the paper's tables; None where it is not in them.
-        runs: at least one, by seed.
+        runs: runs by seed, at least one.
     """
 
     name: str
@@ -99,7 +101,7 @@ class Study:
     """What a report is about. All runs are of the same data and classes.
 
     Args:
-        systems: at least one; the paper's first, in its order.
+        systems: systems, at least one; the paper's first, in its order.
         omissions: what is not reported, or not in full.
     """
 
@@ -115,3 +117,25 @@ class Study:
     def classes(self) -> list[str]:
         """Names of the defect classes."""
         return self.systems[0].runs[0].classes
+
+
+def results_table(study: Study) -> pd.DataFrame:
+    """results.csv, a row a run: system, seed, what was trained, all scores, speeds, memory in bytes, hashes, folder."""
+    rows = []
+    for system in study.systems:
+        for run in system.runs:
+            summary, speed = run.summary, run.summary["speed"]
+            trained = ("architecture", "encoder", "weights", "recipe", "epochs", "best_epoch", "parameters", "gmacs")
+            rows.append(
+                {"system": system.name, "seed": run.seed}
+                | {key: summary.get(key) for key in trained}
+                | {"height": run.size[0], "width": run.size[1]}
+                | summary["test"]
+                | {key: speed.get(key) for key in ("train_it_per_s", "batch_size")}
+                | {f"images_per_s_{size}": run.images_per_s(size) for size in ("resized", "original")}
+                | {"peak_memory": run.peak_bytes}
+                | {key: summary.get(key) for key in ("device", "precision", "threads", "processes", "seconds")}
+                | {key: summary["data"].get(key) for key in ("data_hash", "split_hash")}
+                | {"folder": str(run.folder.path)}
+            )
+    return pd.DataFrame(rows)

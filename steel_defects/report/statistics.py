@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from steel_defects.models.scores import class_scores
 from steel_defects.report.records import Run, System
 
 _LEAST_PAIRS = 5  # a bin: the mean of fewer says little
@@ -22,9 +23,9 @@ class Spread:
     """A number over several runs.
 
     Args:
-        mean: of the values.
+        mean: mean of the values.
         std: sample standard deviation (n - 1); None of a single value.
-        count: of the values.
+        count: number of values.
     """
 
     mean: float
@@ -34,27 +35,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How well a system finds the defects of one class; a score is None where no run defines it.
+    """How well a system finds the defects of one class, see `class_scores`; a score is None where no run defines it.
 
     Args:
-        name: of the class.
-        jaccard: IoU over all pixels of the test set.
-        iou: mean IoU of the images where it is defined (the class is there, or predicted).
-        detection: share of the images with the class in which a predicted pixel hits a true one.
-        precision: share of the images in which the class is predicted where a predicted pixel hits a true one.
-        pixel_precision: share of the predicted pixels that are true.
-        pixel_recall: share of the true pixels that are predicted.
+        name: name of the class.
         images: test images with the class; those of all runs together, each counted once.
+        jaccard, iou, detection, precision, pixel_precision, pixel_recall: scores at the images' own size.
     """
 
     name: str
+    images: int
     jaccard: Spread | None
     iou: Spread | None
     detection: Spread | None
     precision: Spread | None
     pixel_precision: Spread | None
     pixel_recall: Spread | None
-    images: int
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,13 @@ class FalseAlarms:
 
     Args:
         images: clean test images; those of all runs together, each counted once.
-        share: of the clean images, those with any predicted pixel.
-        classes: by class, those with a predicted pixel of it.
+        share: share of the clean images with any predicted pixel.
+        classes: share of them with a predicted pixel of the class, by class.
     """
 
     images: int
     share: Spread
-    classes: Mapping[str, Spread]
+    classes: Mapping[str, Spread | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,7 @@ class SizeBins:
         edges: sizes in pixels of the images' own size, float [B + 1], rising; a bin holds its lower edge, the last bin
             both. Where all defects are of one size there is one bin, and both edges are that size.
         counts: (image, class) pairs in each bin, int [B]; a pair that several runs were tested on counts once.
-        iou: by system, the mean native IoU in each bin, float [B]; NaN where none of its test images is in it.
+        iou: mean native IoU in each bin by system, float [B]; NaN where none of its test images is in it.
     """
 
     edges: np.ndarray
@@ -100,86 +96,69 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 def test_scores(system: System) -> dict[str, Spread]:
     """All scores of `summary["test"]`, at the net's size and `native_*`; those that no run defines are absent."""
     tests = [run.summary["test"] for run in system.runs]
-    keys = dict.fromkeys(key for test in tests for key in test)
-    spreads = {key: spread([test.get(key) for test in tests]) for key in keys}
+    spreads = {key: spread([test.get(key) for test in tests]) for some in tests for key in some}
     return {key: value for key, value in spreads.items() if value is not None}
 
 
-def class_rows(system: System, native: bool) -> list[ClassScores]:
-    """Scores of each class, in the order of the classes; an empty list where no run has rows.
-
-    Args:
-        system: whose runs are scored.
-        native: whether at the images' own size, or at that of the net.
-    """
-    tables = _tables(system, native)
+def class_rows(system: System) -> list[ClassScores]:
+    """Scores of each class, in the order of the classes; an empty list where no run has rows."""
+    tables = [run.tested.filter(regex="^native_") for run in _with_rows(system)]
+    tables = [table.rename(columns=lambda name: name.removeprefix("native_")) for table in tables]
     if not tables:
         return []
     rows = []
     for name in system.runs[0].classes:
-        runs = pd.DataFrame([_class_scores(table, name) for table in tables])
         images = {image for table in tables for image in table.index[table[f"true_{name}"] > 0]}
-        rows.append(ClassScores(name, **{key: spread(runs[key]) for key in runs}, images=len(images)))
+        runs = pd.DataFrame([class_scores(table, name) for table in tables])
+        rows.append(ClassScores(name, len(images), **{key: spread(runs[key]) for key in runs}))
     return rows
 
 
-def confusion(system: System, native: bool) -> np.ndarray | None:
-    """Which class the pixels of each class are predicted as, all runs together.
-
-    Args:
-        system: whose runs are added up.
-        native: whether pixels of the images' own size are counted, or of the net's.
+def confusion(system: System) -> np.ndarray | None:
+    """Which class the pixels of each class are predicted as, at the images' own size, all runs together.
 
     Returns:
         float [C + 1, C + 1], truth (rows) by prediction (columns), the background first. Rows sum to 1; they are NaN
         where the truth has no such pixel. None where no run has a confusion matrix.
     """
-    key = "native_confusion" if native else "confusion"
-    matrices = [run.summary[key] for run in system.runs if run.summary.get(key) is not None]
-    if not matrices:
+    known = [run.summary["native_confusion"] for run in system.runs if run.summary.get("native_confusion") is not None]
+    if not known:
         return None
-    total = np.sum(matrices, axis=0, dtype=float)
+    total = np.array(known, float).sum(axis=0)
     with np.errstate(invalid="ignore"):
         return total / total.sum(axis=1, keepdims=True)
 
 
 def false_alarms(system: System) -> FalseAlarms | None:
     """Predictions on clean test images, at the images' own size; None where there is no clean image."""
-    classes = system.runs[0].classes
-    clean = [rows[~rows[[f"true_{name}" for name in classes]].any(axis=1)] for rows in _tables(system, native=True)]
-    clean = [rows for rows in clean if len(rows)]
-    if not clean:
+    names = system.runs[0].classes
+    clean = [run.tested[~run.true_pixels(native=True).any(axis=1)] for run in _with_rows(system)]
+    alarms = [rows[[f"native_predicted_{name}" for name in names]].set_axis(names, axis=1) > 0 for rows in clean]
+    alarms = [alarm for alarm in alarms if len(alarm)]
+    share = spread([alarm.any(axis=1).mean() for alarm in alarms])
+    if share is None:
         return None
-    alarms = [rows[[f"predicted_{name}" for name in classes]] > 0 for rows in clean]
-    return FalseAlarms(
-        len({image for rows in clean for image in rows.index}),
-        _spread([alarm.any(axis=1).mean() for alarm in alarms]),
-        {name: _spread([alarm[f"predicted_{name}"].mean() for alarm in alarms]) for name in classes},
-    )
+    images = {image for alarm in alarms for image in alarm.index}
+    return FalseAlarms(len(images), share, {name: spread([alarm[name].mean() for alarm in alarms]) for name in names})
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    found = spread(values)
-    assert found is not None, "there are values, and all are numbers"
-    return found
-
-
-def size_bins(systems: Sequence[System], class_index: int | None, bins: int = 6) -> SizeBins | None:
+def size_bins(systems: Sequence[System], bins: int = 6) -> SizeBins | None:
     """IoU of defects of about the same size, for each system.
 
     The defect of an (image, class) pair is all true pixels of that class in it. A system's mean is over the pairs of
     all its runs.
 
     Args:
-        systems: in their order; those without rows are absent from the result.
-        class_index: of the one class to look at, 0 the first defect class; None for all of them.
-        bins: how many, of about as many pairs each; they get fewer with few pairs, or with many of one size.
+        systems: systems in their order; those without rows are absent from the result.
+        bins: number of bins, of about as many pairs each; fewer with few pairs, or with many of one size.
 
     Returns:
         The same bins for all systems; None where there is no defect.
     """
-    pairs = {system.name: _pairs(system.runs, class_index) for system in systems}
-    pairs = {name: own for name, own in pairs.items() if len(own)}
+    pairs = {
+        system.name: pd.concat([_pairs(run) for run in runs]) for system in systems if (runs := _with_rows(system))
+    }
+    pairs = {name: table for name, table in pairs.items() if len(table)}
     if not pairs:
         return None
     distinct = pd.concat(pairs.values()).drop_duplicates(["image", "class", "size"])["size"].to_numpy()
@@ -193,8 +172,8 @@ def size_bins(systems: Sequence[System], class_index: int | None, bins: int = 6)
         return np.clip(np.searchsorted(edges, sizes, side="right") - 1, 0, len(edges) - 2)
 
     iou = {}
-    for name, own in pairs.items():
-        means = own["iou"].groupby(bin_of(own["size"])).mean()
+    for name, table in pairs.items():
+        means = table["iou"].groupby(bin_of(table["size"])).mean()
         iou[name] = means.reindex(range(len(edges) - 1)).to_numpy()
     return SizeBins(edges, np.bincount(bin_of(distinct), minlength=len(edges) - 1), iou)
 
@@ -209,12 +188,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
     Returns:
         Their indices, by the first coordinate, rising.
-
-    Raises:
-        ValueError: for NaN, which is neither better nor worse.
     """
-    if np.isnan(np.asarray(points, float)).any():
-        raise ValueError("a point has no value (NaN)")
 
     def dominated(x: float, y: float) -> bool:
         return any(u >= x and v >= y and (u > x or v > y) for u, v in points)
@@ -222,37 +196,15 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted((i for i, point in enumerate(points) if not dominated(*point)), key=lambda i: points[i][0])
 
 
-def _tables(system: System, native: bool) -> list[pd.DataFrame]:
-    """Rows of the test images of each run that has them, the columns of the size in question without `native_`."""
-    tables = [run.per_image for run in system.runs if run.per_image is not None]
-    if not native:
-        return tables
-    return [table.filter(regex="^native_").rename(columns=lambda name: name[len("native_") :]) for table in tables]
+def _with_rows(system: System) -> list[Run]:
+    return [run for run in system.runs if run.per_image is not None]
 
 
-def _class_scores(table: pd.DataFrame, name: str) -> dict[str, float]:
-    """The scores of `ClassScores` of one run; NaN where undefined."""
-    true, predicted, hit = (table[f"{key}_{name}"] for key in ("true", "predicted", "hit"))
-    pixels = {"true": true.sum(), "predicted": predicted.sum(), "hit": hit.sum()}
-    union = pixels["true"] + pixels["predicted"] - pixels["hit"]
-    return {
-        "jaccard": pixels["hit"] / union if union else np.nan,
-        "iou": table[f"iou_{name}"].mean(),
-        "detection": (hit[true > 0] > 0).mean(),
-        "precision": (hit[predicted > 0] > 0).mean(),
-        "pixel_precision": pixels["hit"] / pixels["predicted"] if pixels["predicted"] else np.nan,
-        "pixel_recall": pixels["hit"] / pixels["true"] if pixels["true"] else np.nan,
-    }
-
-
-def _pairs(runs: Sequence[Run], class_index: int | None) -> pd.DataFrame:
-    """The (image, class) pairs with a defect, of each run: columns image, class, size (native pixels), iou."""
+def _pairs(run: Run) -> pd.DataFrame:
+    """The (image, class) pairs with a defect: columns image, class, size (native pixels), iou."""
     parts = []
-    for run in runs:
-        if run.per_image is None:
-            continue
-        for name in run.classes if class_index is None else [run.classes[class_index]]:
-            rows = run.per_image[run.per_image[f"native_true_{name}"] > 0]
-            size, iou = rows[f"native_true_{name}"].to_numpy(), rows[f"native_iou_{name}"].to_numpy()
-            parts.append(pd.DataFrame({"image": rows.index, "class": name, "size": size, "iou": iou}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    for name in run.classes:
+        rows = run.tested[run.tested[f"native_true_{name}"] > 0]
+        size, iou = rows[f"native_true_{name}"].to_numpy(), rows[f"native_iou_{name}"].to_numpy()
+        parts.append(pd.DataFrame({"image": rows.index, "class": name, "size": size, "iou": iou}))
+    return pd.concat(parts, ignore_index=True)

@@ -16,11 +16,8 @@ from __future__ import annotations
 if __name__ == "__main__":  # before anything that takes seconds to import
     from steel_defects.cli.scripts import begin
 
-    begin("train")
+    begin("train", "train")
 
-import steel_defects.cli.needs_train  # noqa: F401 (first: it names what is not installed)
-
-# isort: split
 import contextlib
 import gc
 import logging
@@ -112,7 +109,7 @@ def own_gpu(settings: TrainSettings, sweep: Path | None) -> Iterator[TrainSettin
         The settings, `trainer.devices` being the GPU's number.
     """
     count = torch.cuda.device_count()
-    if sweep is None or not count or settings.trainer.accelerator == "cpu":
+    if sweep is None or not count or settings.trainer.device == "cpu":
         yield settings
         return
     with one_gpu(sweep, count) as number:

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from steel_defects.core.machine import device_name
+from steel_defects.core.machine import device_name, precision_word
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder
 from steel_defects.data.datamodule import StripDataModule
@@ -125,7 +125,7 @@ def summarise(
         "val": {
             str(key).removeprefix("val/"): float(value) for key, value in best.items() if str(key).startswith("val/")
         },
-        "test": tested.scores(data.classes),
+        "test": tested.scores(data.classes, module.own_scores),
         "confusion": tested.resized.sum(axis=0),
         "native_confusion": tested.native.sum(axis=0),
         "parameters": sum(p.numel() for p in module.net.parameters()),
@@ -147,7 +147,7 @@ def machine(trainer: pl.Trainer) -> dict[str, Any]:
         "device": device_name(trainer.strategy.root_device),
         "processes": trainer.world_size,
         "threads": torch.get_num_threads(),
-        "precision": str(trainer.precision),
+        "precision": precision_word(trainer.precision),
         "versions": versions(_PACKAGES),
     }
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import annotated_types as limits
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +21,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import (
     Flag,
+    FormerName,
     Number,
     PathName,
     Positive,
@@ -30,13 +31,15 @@ from steel_defects.core.settings import (
     Whole,
     Words,
     Wrong,
+    former_names,
     has_role,
     keys_with,
     read,
 )
 from steel_defects.data.settings import DataSettings
+from steel_defects.inference.settings import Device, TrainingPrecision
 from steel_defects.loggers.settings import KEEP_FILES, LOGGERS, LoggerSettings
-from steel_defects.models.settings import EncoderSettings, ModelSettings, RecipeSettings
+from steel_defects.models.settings import EncoderSettings, ModelSettings, RecipeSettings, ScoreNames
 
 ASIDE = Role.RESUMABLE | Role.ASIDE | Role.UNTAGGED
 
@@ -51,7 +54,7 @@ def _one_process(strategy: str) -> str:
 class TrainerSettings(Settings):
     """The machine's part of a training: conf/trainer."""
 
-    accelerator: Annotated[Literal["auto", "gpu", "cpu"], Role.RESUMABLE | Role.ASIDE]
+    device: Annotated[Device, FormerName("accelerator"), Role.RESUMABLE | Role.ASIDE]
     devices: Annotated[
         Whole | list[Whole] | Text, Words("how many devices, -1 for all, or a list of their numbers"), Role.ASIDE
     ]
@@ -62,7 +65,7 @@ class TrainerSettings(Settings):
         Words("auto, or ddp for several devices; not one that spawns or forks its processes"),
         Role.ASIDE,
     ]
-    precision: Annotated[Text, Words("auto, 32-true, bf16-mixed, 16-mixed or another of Lightning's"), Role.RESUMABLE]
+    precision: Annotated[TrainingPrecision, Role.RESUMABLE]
     channels_last: Flag
     gradient_clip_val: Annotated[Number, limits.Gt(0)] | None
     accumulate_grad_batches: Positive
@@ -84,6 +87,7 @@ class TrainSettings(Settings):
     resume: Annotated[PathName | None, ASIDE]
     figures: Annotated[Flag, ASIDE]
     speed: Annotated[Flag, ASIDE] = True
+    scores: Annotated[ScoreNames, ASIDE] = ()
     data: DataSettings
     encoder: EncoderSettings
     model: ModelSettings
@@ -198,6 +202,10 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> TrainSettings
     saved = OmegaConf.load(run.config)
     if kind := saved.logger.pop("kind", None):  # of runs of earlier versions, as other settings are missing in them
         saved.logger.update({name: name == kind for name in LOGGERS})
+    for former, name in former_names(TrainSettings).items():
+        group, _, key = former.rpartition(".")
+        if key in (OmegaConf.select(saved, group) or {}):
+            OmegaConf.update(saved, name, OmegaConf.select(saved, group).pop(key), force_add=True)
     later = {"speed": cfg.speed, "trainer": {"num_nodes": 1}, "logger": _all_loggers()}
     saved = OmegaConf.merge(later, saved)
     assert isinstance(saved, DictConfig)

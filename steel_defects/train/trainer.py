@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.machine import LIGHTNING_PRECISIONS
 from steel_defects.core.runs import RunFolder
 from steel_defects.train.history import HistoryWriter
 from steel_defects.train.settings import TrainerSettings
@@ -31,7 +32,7 @@ def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.
     Raises:
         UserError: where the machine lacks the device, or the precision does not go with it.
     """
-    accelerator = choose_accelerator(settings.accelerator)
+    device = choose_device(settings.device)
     callbacks: list[Callback] = [
         Interrupts(),
         HistoryWriter(run.history),
@@ -52,11 +53,11 @@ def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.
         callbacks.append(Bars(leave=False))
     try:
         return pl.Trainer(
-            accelerator=accelerator,
+            accelerator="gpu" if device == "cuda" else "cpu",
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             strategy=settings.strategy,
-            precision=_precision(settings.precision, accelerator),  # type: ignore[arg-type] # Lightning refuses others
+            precision=_precision(settings.precision, device),  # type: ignore[arg-type] # Lightning refuses others
             max_epochs=epochs,
             gradient_clip_val=settings.gradient_clip_val,
             accumulate_grad_batches=settings.accumulate_grad_batches,
@@ -71,27 +72,28 @@ def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.
         raise UserError(f"trainer: {error}") from error
 
 
-def choose_accelerator(asked: str) -> str:
-    """`gpu` or `cpu`, for `auto` what there is.
+def choose_device(asked: str) -> str:
+    """`cuda` or `cpu`, for `auto` what there is.
 
     Raises:
         UserError: where there is no GPU though one is asked for.
     """
     there = CUDAAccelerator.is_available()
-    if asked == "gpu" and not there:
+    if asked == "cuda" and not there:
         raise UserError(
-            "trainer.accelerator=gpu: PyTorch sees no GPU here. trainer=auto takes what there is, trainer=cpu the CPU"
+            "trainer.device=cuda: PyTorch sees no GPU here. trainer=auto takes what there is, trainer=cpu the CPU"
         )
-    return "gpu" if there and asked != "cpu" else "cpu"
+    return "cuda" if there and asked != "cpu" else "cpu"
 
 
-def _precision(precision: str, accelerator: str) -> str:
+def _precision(precision: str, device: str) -> str:
+    """Lightning's word for it."""
     if precision == "auto":
-        return "16-mixed" if accelerator == "gpu" else "32-true"
-    if precision in ("16", "16-mixed", "16-true") and accelerator == "cpu":
+        precision = "fp16" if device == "cuda" else "fp32"
+    if precision in ("fp16", "16-true") and device == "cpu":
         # Lightning would turn it into bf16 by itself.
-        raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16-mixed or 32-true")
-    return precision
+        raise UserError(f"trainer.precision={precision} needs a GPU; on a CPU take bf16 or fp32")
+    return LIGHTNING_PRECISIONS.get(precision, precision)
 
 
 def is_first_process() -> bool:

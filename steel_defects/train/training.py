@@ -15,7 +15,7 @@ from timm.layers import convert_sync_batchnorm
 
 from steel_defects.cli.console import print_scores, quiet_libraries
 from steel_defects.core.errors import UserError
-from steel_defects.core.machine import device_name
+from steel_defects.core.machine import device_name, precision_word
 from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.core.settings import Role, keys_with
 from steel_defects.data.datamodule import StripDataModule
@@ -23,6 +23,7 @@ from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
 from steel_defects.models.losses import get_loss
 from steel_defects.models.module import LossNotFinite, SegmentationModule, check_checkpoint
+from steel_defects.models.scores import own_scores
 from steel_defects.models.settings import net_arguments
 from steel_defects.models.weights import load_encoder_weights
 from steel_defects.page.sheet import plural
@@ -35,7 +36,7 @@ from steel_defects.train.results import (
     write_predictions,
 )
 from steel_defects.train.settings import TrainSettings
-from steel_defects.train.trainer import build_trainer, choose_accelerator, is_first_process
+from steel_defects.train.trainer import build_trainer, choose_device, is_first_process
 from steel_defects.train.usage import PeakMemory
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
     quiet_libraries()
     recipe, encoder = settings.recipe, settings.encoder
     check_loggers(settings.logger)
-    choose_accelerator(settings.trainer.accelerator)
+    choose_device(settings.trainer.device)
     get_loss(recipe.loss)  # before images are read for nothing
+    further = own_scores(settings.scores, settings.data.classes)
     started = time.perf_counter()
     pl.seed_everything(settings.seed, verbose=False)
 
@@ -74,6 +76,7 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
         check_checkpoint(resume)
     net = net_arguments(settings.model, encoder)
     module = SegmentationModule(net, data.classes, data.size, recipe.plain(), settings.seed)
+    module.own_scores = further
     if resume is None:
         load_encoder_weights(module.net.encoder, encoder.name, encoder.weights)
 
@@ -136,7 +139,7 @@ def out_of_memory(settings: TrainSettings) -> str:
     return (
         f"The GPU's memory does not hold a batch of {batch} images at {list(settings.data.size)}. Start anew with a "
         f"smaller one that comes to as many images a step: recipe.batch_size={max(2, batch // 2)} "
-        f"trainer.accumulate_grad_batches={steps * 2}; or with a smaller data.size, or trainer.precision=16-mixed."
+        f"trainer.accumulate_grad_batches={steps * 2}; or with a smaller data.size, or trainer.precision=fp16."
     )
 
 
@@ -167,7 +170,7 @@ def announce(
         f"{parameters:.1f} M parameters, weights {settings.encoder.weights or 'null (random)'}",
         "recipe": f"{settings.recipe.name}: {plural(settings.recipe.epochs, 'epoch')} of "
         f"{len(data.samples('train')) // trainer.world_size // data.batch_size} batches of {data.batch_size}",
-        "device": f"{device_name(trainer.strategy.root_device)}, {trainer.precision}, "
+        "device": f"{device_name(trainer.strategy.root_device)}, {precision_word(trainer.precision)}, "
         f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}, "
         f"{plural(torch.get_num_threads(), 'thread')}",
         "run": str(run.path),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,8 @@ from selenium.webdriver.support.select import Select
 
 from steel_defects.audit.assemble import assemble
 from steel_defects.audit.finding import KINDS, Finding, ranked, table
-from steel_defects.audit.measure import measure
-from steel_defects.audit.show import show
+from steel_defects.audit.sheets import show
+from steel_defects.audit.spoil import measure
 from steel_defects.data.catalog import Sample
 from steel_defects.data.rle import encode
 from steel_defects.page.content import Omission, Picture, Report, Section
@@ -75,18 +76,16 @@ def samples(tmp_path_factory) -> dict[str, Sample]:
     return made
 
 
-def page(samples, findings=FOUND, shown: int = 200, judged: int = 50, measured=None, omissions=()) -> Report:
-    return assemble(findings, samples, CLASSES, {"Data": "made up"}, "An audit", shown, judged, measured, omissions)
+def page(samples, findings=FOUND, shown: int = 200, judged: int = 50, measured=None) -> Report:
+    return assemble(findings, samples, CLASSES, {"Data": "made up"}, "An audit", shown, judged, measured)
 
 
 def section(report: Report, name: str) -> Section:
-    (one,) = (section for section in report.sections if section.name == name)
-    return one
+    return {section.name: section for section in report.sections}[name]
 
 
 def picture(report: Report, image_id: str) -> Picture:
-    (one,) = (picture for picture in report.gallery if picture.image_id == image_id)
-    return one
+    return {picture.image_id: picture for picture in report.gallery}[image_id]
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -190,24 +189,20 @@ def test_the_overlay_tells_suggested_from_taken_away(samples):
     assert colours(HOSTILE, 0, OLD & ~NEW) == hatched
 
 
-@pytest.mark.parametrize(("shown", "cards"), [(0, 0), (1, 1), (2, 2), (3, 3), (5, 5), (200, 5)])
-def test_pictures_are_of_the_first_findings_alone(samples, shown, cards):
+@pytest.mark.parametrize("shown", [0, 1, 3, 5, 200])
+def test_pictures_are_of_the_first_findings_alone(samples, shown):
     report = page(samples, shown=shown)
-    drawn = [(one.image_id, shown.note) for one in report.gallery for shown in one.shown]
-    assert len(drawn) == cards
-    assert [image_id for image_id, _ in drawn] == [one.image_id for one in FOUND[:cards]]
+    assert [one.image_id for one in report.gallery for _ in one.shown] == [one.image_id for one in FOUND[:shown]]
     partly = f" The first {shown} of 5 findings have pictures; audit.csv has all."
     assert report.words.gallery_note.endswith(partly) == (shown < 5)
 
 
 def test_images_that_cannot_be_shown_are_named_and_the_others_keep_their_rank(samples, tmp_path):
-    gone = {image_id: Sample(image_id, tmp_path / f"{k}", *SIZE, {}) for k, image_id in enumerate(RANKS)}
+    gone = Sample("a.png", tmp_path / "a.png", *SIZE, {})
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "other.png")
     changed = Sample("b.png", tmp_path / "other.png", *SIZE, {1: encode(OLD)})
-    given = Omission("some images", "were not judged")
-    report = page({**samples, "a.png": gone["a.png"], "b.png": changed}, omissions=[given])
+    report = page({**samples, "a.png": gone, "b.png": changed})
     assert [str(one) for one in report.omissions] == [
-        "some images: were not judged",
         "a.png: does not exist; not shown",
         "b.png: has 32x32 pixels by now, and had 64x96; not shown",
     ]
@@ -225,13 +220,13 @@ def test_images_that_cannot_be_shown_are_named_and_the_others_keep_their_rank(sa
     assert len(omissions) == 6
 
 
-def test_without_findings_the_page_says_so(samples, visit, tmp_path):
+def test_without_findings_the_page_says_so(tmp_path):
     report = page({}, [], judged=1)
     assert report.findings == ["1 image judged; none has a finding."]
     assert (report.gallery, [one.name for one in report.sections]) == ([], ["review"])
     assert "nothing to review" in section(report, "review").notes[0]
     write_page(report, tmp_path / "audit.html")
-    text = visit((tmp_path / "audit.html").as_uri()).find_element(By.TAG_NAME, "body").text
+    text = (tmp_path / "audit.html").read_text()
     assert "none has a finding" in text
     assert "nothing to review" in text
 
@@ -289,15 +284,11 @@ ALL = [("a.png", 0.9), (HOSTILE, 0.7), ("b.png", 0.6), ("a.png", 0.3), ("clean.p
     ("choices", "expected"),
     [
         ({}, ALL),
-        ({"sort": "mildest first"}, ALL[::-1]),
+        ({"sort": "mildest first", "least": "0.5"}, ALL[2::-1]),
         ({"group": KINDS["missing"]}, [ALL[0], ALL[4]]),
-        ({"group": KINDS["class"]}, [ALL[3]]),
-        ({"least": "0.5"}, ALL[:3]),
-        ({"least": "0.5", "most": "0.7"}, ALL[1:3]),
         ({"class": CLASSES[1]}, [ALL[0]]),
         # b.png has a label of it that its finding is not about: last.
         ({"class": "patch"}, [ALL[3], ALL[4], ALL[2]]),
-        ({"class": "patch", "least": "0.25"}, [ALL[3]]),
         ({"class": "images labelled clean"}, [ALL[4]]),
         ({"text": "ONERROR"}, [ALL[1]]),
     ],
@@ -335,7 +326,7 @@ def test_names_are_text_in_markdown_too(samples):
 
 def test_the_console_has_kinds_first_findings_and_files(samples, capsys, caplog):
     many = ranked([*FOUND, *(make_finding(f"{k:02}.png", "tiny", 0.05, None, (1, NEW)) for k in range(20))])
-    report = page(samples, many, shown=4, omissions=[Omission("x.png", "cannot be read")])
+    report = replace(page(samples, many, shown=4), omissions=[Omission("x.png", "cannot be read")])
     with caplog.at_level(logging.INFO):
         show(report, many, CLASSES, Path("audits") / "one", 1_234_567)
     printed = " ".join(capsys.readouterr().out.split())

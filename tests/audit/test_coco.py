@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skimage.measure import label
 from steel_defects.audit.coco import write_coco
 from steel_defects.audit.finding import Finding, ranked, table
 from steel_defects.core.errors import UserError
+from steel_defects.data.catalog import Sample
 from steel_defects.data.coco import shape_of_code
 from steel_defects.data.labels import mask_codes
 from steel_defects.data.rle import encode
@@ -34,25 +36,30 @@ def finding(image_id: str, kind: str, score: float, marked=None, suggested=None)
     return Finding(image_id, SIZE, kind, score, f"{kind}.", c, s, 0.5, encode(old), encode(new), *counts)
 
 
+def samples(**masks: np.ndarray) -> dict[str, Sample]:
+    """Images with these labels, by id."""
+    return {f"{k}.png": Sample(f"{k}.png", Path(), *SIZE, mask_codes(mask)) for k, mask in masks.items()}
+
+
 @pytest.fixture
 def masks() -> dict[str, np.ndarray]:
-    """A has two regions of scratch, one of them with a hole, and a patch that touches it; B is clean."""
+    """In `a` two regions of scratch, one of them with a hole, and a patch that touches it; `b` is clean."""
     mask = np.zeros(SIZE, np.uint8)
     mask[block(1, 1, 8, 9)] = 1
     mask[block(3, 3, 5, 5)] = 0
     mask[block(8, 9, 12, 12)] = 1  # by a corner the same region
     mask[block(0, 20, 12, 23)] = 1  # whole columns
     mask[block(1, 9, 4, 14)] = 2
-    return {"a.png": mask, "b.png": np.zeros(SIZE, np.uint8)}
+    return {"a": mask, "b": np.zeros(SIZE, np.uint8)}
 
 
 @pytest.fixture
 def findings(masks) -> list[Finding]:
-    part = block(8, 9, 12, 12)
+    part, patch = block(8, 9, 12, 12), masks["a"] == 2
     return ranked(
         [
             finding("a.png", "unseen", 0.71234567, marked=(1, part)),
-            finding("a.png", "class", 0.9, marked=(2, masks["a.png"] == 2), suggested=(3, masks["a.png"] == 2)),
+            finding("a.png", "class", 0.9, marked=(2, patch), suggested=(3, patch)),
             finding("a.png", "moved", 0.2, marked=(1, block(0, 20, 12, 23)), suggested=(1, block(0, 22, 12, 25))),
             finding("b.png", "missing", 0.8, suggested=(2, block(2, 2, 4, 4) | block(9, 25, 11, 30))),
         ]
@@ -61,9 +68,8 @@ def findings(masks) -> list[Finding]:
 
 @pytest.fixture
 def read(tmp_path, masks, findings) -> COCO:
-    labels = {"a.png": mask_codes(masks["a.png"])}
     path = tmp_path / "new" / "audit.json"
-    write_coco(path, findings, labels, dict.fromkeys(masks, SIZE), CLASSES)
+    write_coco(path, findings, samples(**masks), CLASSES)
     return COCO(str(path))
 
 
@@ -109,32 +115,21 @@ def test_labels_are_drawn_whole_and_by_regions(read, masks):
             assert annotation["attributes"] == {"source": "label"}
             assert "score" not in annotation
             plain.append(int(pixels.sum()))
-    np.testing.assert_array_equal(drawn, masks["a.png"])
+    np.testing.assert_array_equal(drawn, masks["a"])
     assert sorted(plain) == [15, 36, 52]  # patch, whole columns, the region without what is unseen
     assert not [a for a, _ in instances(read, "b.png") if a["category_id"] <= 3]
 
 
 def test_findings_are_carried_by_one_instance_each(read, findings):
     rows = table(findings, CLASSES)
-    for finding_, (_, row) in zip(findings, rows.iterrows(), strict=True):
-        code = finding_.suggested or finding_.marked
-        carriers = [
-            (annotation, pixels)
-            for annotation, pixels in instances(read, finding_.image_id)
-            if annotation["attributes"].get("kind") == finding_.kind
-        ]
-        assert len(carriers) == 1
-        annotation, pixels = carriers[0]
-        assert encode(pixels) == code
-        suggests = finding_.kind != "unseen"
-        assert annotation["category_id"] == (3 + finding_.suggested_id if suggests else finding_.class_id)
-        assert annotation["attributes"] == {
-            "source": "suggestion" if suggests else "label",
-            "kind": row["kind"],
-            "score": row["score"],
-            "reason": row["reason"],
-            "rank": row["rank"],
-        }
+    for f, (_, row) in zip(findings, rows.iterrows(), strict=True):
+        carriers = [pair for pair in instances(read, f.image_id) if pair[0]["attributes"].get("kind") == f.kind]
+        [(annotation, pixels)] = carriers
+        assert encode(pixels) == (f.suggested or f.marked)
+        suggests = f.kind != "unseen"
+        assert annotation["category_id"] == (3 + f.suggested_id if suggests else f.class_id)
+        source = {"source": "suggestion" if suggests else "label"}
+        assert annotation["attributes"] == source | row[["kind", "score", "reason", "rank"]].to_dict()
         assert annotation["score"] == row["score"]
 
 
@@ -150,34 +145,23 @@ def test_findings_that_share_marked_pixels(tmp_path):
     mask = block(0, 0, 4, 10)
     first, second = block(0, 0, 4, 6), block(0, 4, 4, 8)
     given = [finding("a.png", "unseen", 0.9, marked=(2, first)), finding("a.png", "unseen", 0.8, marked=(2, second))]
-    write_coco(tmp_path / "c.json", given, {"a.png": {2: encode(mask)}}, {"a.png": SIZE}, CLASSES)
-    found = [pixels for _, pixels in instances(COCO(str(tmp_path / "c.json")), "a.png")]
-    np.testing.assert_array_equal(np.any(found, axis=0), mask)
-    assert sorted(encode(pixels) for pixels in found) == sorted(
-        [encode(first), encode(second), encode(block(0, 8, 4, 10))]
-    )
+    write_coco(tmp_path / "c.json", given, samples(a=np.uint8(2) * mask), CLASSES)
+    drawn = [encode(pixels) for _, pixels in instances(COCO(str(tmp_path / "c.json")), "a.png")]
+    assert sorted(drawn) == sorted(map(encode, [first, second, block(0, 8, 4, 10)]))
 
 
-def test_nothing_found_is_a_sound_file(tmp_path):
-    write_coco(tmp_path / "c.json", [], {}, {}, CLASSES)
-    content = json.loads((tmp_path / "c.json").read_text())
+def test_nothing_found_is_a_sound_file_whatever_the_classes_are_called(tmp_path):
+    names = ('"patch"', "Ölfleck", "\\")
+    write_coco(tmp_path / "c.json", [], {}, names)
+    content = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
     assert content["images"] == content["annotations"] == []
-    assert len(content["categories"]) == 6
-
-
-def test_names_of_any_kind(tmp_path, findings):
-    named = ('"patch"', "Ölfleck", "\\")
-    labels = {"a.png": {}, "b.png": {}}
-    given = [f for f in findings if f.suggested_id]
-    write_coco(tmp_path / "c.json", given, labels, dict.fromkeys(labels, SIZE), named)
-    names = [c["name"] for c in json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["categories"]]
-    assert names == [*named, *(f"{name} (suggested)" for name in named)]
+    assert [c["name"] for c in content["categories"]] == [*names, *(f"{name} (suggested)" for name in names)]
 
 
 def test_a_folder_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        write_coco(tmp_path / "file" / "c.json", [], {}, {}, CLASSES)
+        write_coco(tmp_path / "file" / "c.json", [], {}, CLASSES)
 
 
 @pytest.mark.parametrize("seed", range(40))

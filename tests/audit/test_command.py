@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from pycocotools.coco import COCO
 
 from steel_defects import CONF_DIR
 from steel_defects.audit.__main__ import audit
-from steel_defects.audit.correct import correct
-from steel_defects.audit.settings import check
+from steel_defects.audit.settings import AuditSettings
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.catalog import load_catalog
 from steel_defects.data.rle import decode
 
@@ -34,15 +35,13 @@ def run(trained_run) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def configure(run):
-    """conf/audit.yaml with overrides, as plain values."""
+    """conf/audit.yaml with overrides."""
 
-    def make(*overrides: str) -> dict:
+    def make(*overrides: str) -> AuditSettings:
         given = {override.split("=")[0] for override in overrides}
         own = [] if "checkpoint" in given or "reviewed" in given else [f"checkpoint={run.best}"]
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            values = OmegaConf.to_container(compose("audit", [*own, *overrides]), resolve=True)
-        check(values)
-        return values
+            return read(AuditSettings, OmegaConf.to_container(compose("audit", [*own, *overrides]), resolve=True))
 
     return make
 
@@ -56,6 +55,12 @@ def audited(configure, tmp_path_factory) -> Path:
 
 def table(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "audit.csv", dtype={"class_id": "Int64", "suggested_class_id": "Int64"})
+
+
+def masks(root: Path, csv: Path) -> dict[str, np.ndarray]:
+    """The labels of a data set, by image."""
+    catalog = load_catalog(root, csv=str(csv), num_classes=4, progress=False)
+    return {sample.image_id: sample.mask() for sample in catalog.samples}
 
 
 def test_every_image_is_judged_by_a_net_that_has_not_seen_it(audited, tiny_root):
@@ -73,13 +78,11 @@ def test_every_image_is_judged_by_a_net_that_has_not_seen_it(audited, tiny_root)
 
 def test_findings_are_of_the_spoiled_labels(audited, tiny_root):
     found, ways = table(audited), json.loads((audited / "audit.json").read_text())["spoiled"]
-    spoiled = load_catalog(tiny_root, csv=str(audited / "spoiled.csv"), num_classes=4, progress=False)
-    true = {sample.image_id: sample.rles for sample in load_catalog(tiny_root, num_classes=4, progress=False).samples}
-    assert {sample.image_id for sample in spoiled.samples if sample.rles != true[sample.image_id]} == set(ways)
-    assert len(ways) == round(0.2 * sum(bool(rles) for rles in true.values()))
-    masks = {sample.image_id: sample.mask() for sample in spoiled.samples}
+    spoiled, true = masks(tiny_root, audited / "spoiled.csv"), masks(tiny_root, Path("train.csv"))
+    assert {image_id for image_id in true if (spoiled[image_id] != true[image_id]).any()} == set(ways)
+    assert len(ways) == round(0.2 * sum(mask.any() for mask in true.values()))
     for row in found[found["marked"].notna()].itertuples():
-        assert (masks[row.ImageId][decode(row.marked, *SIZE) > 0] == row.class_id).all()
+        assert (spoiled[row.ImageId][decode(row.marked, *SIZE) > 0] == row.class_id).all()
     assert found.groupby("rank")["score"].max().is_monotonic_decreasing
     assert found["verdict"].isna().all()
 
@@ -97,45 +100,29 @@ def test_files_of_an_audit(audited):
 
 def test_started_again_it_trains_nothing_anew(audited, configure, monkeypatch, caplog):
     before = (audited / "audit.csv").read_bytes()
-
-    def refuse(*args, **options):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("steel_defects.audit.folds.train", refuse)
+    monkeypatch.setattr("steel_defects.audit.folds.train", None)
     with caplog.at_level(logging.INFO):
         audit(configure("folds=2", "epochs=1", "spoil=0.2", "tta=false"), audited)
     assert "Fold 2 of 2 is finished, and not repeated" in caplog.text
     assert (audited / "audit.csv").read_bytes() == before
 
 
-def test_accepted_suggestions_become_labels_and_excluded_images_are_left_out(
-    audited, configure, settings, tiny_root, tmp_path
-):
-    found = table(audited)
-    # One finding an image: others of the same image may claim the same pixels.
-    first = found.drop_duplicates("ImageId").copy()
-    first["verdict"] = ["accept"] * (len(first) - 1) + ["exclude"]
+def test_accepted_suggestions_become_labels(run, audited, steel, tiny_root, tmp_path):
+    """One finding an image: others of the same image may claim the same pixels."""
+    first = table(audited).drop_duplicates("ImageId").assign(verdict="accept")
     first.to_csv(tmp_path / "reviewed.csv", index=False)
-    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
-
-    corrected = correct(configure(f"reviewed={tmp_path / 'reviewed.csv'}"), tmp_path, data)
-
-    assert corrected == tmp_path / "spoiled.csv"
-    options = {"num_classes": 4, "progress": False}
-    before = {s.image_id: s.mask() for s in load_catalog(tiny_root, csv=data["csv"], **options).samples}
-    after = load_catalog(tiny_root, csv=str(corrected), exclude=tmp_path / "reviewed.csv", **options)
-    expected = {image_id: mask.copy() for image_id, mask in before.items()}
-    for row in first[first["verdict"] == "accept"].itertuples():
+    words = [f"checkpoint={run.best}", f"reviewed={tmp_path}/reviewed.csv", f"data.csv={audited}/spoiled.csv"]
+    assert steel("audit", *words, f"hydra.run.dir={tmp_path}/new").returncode == 0
+    expected, after = masks(tiny_root, audited / "spoiled.csv"), masks(tiny_root, tmp_path / "new" / "spoiled.csv")
+    for row in first.itertuples():
         if isinstance(row.marked, str):
             expected[row.ImageId][decode(row.marked, *SIZE) > 0] = 0
         if isinstance(row.suggested, str):
             free = expected[row.ImageId] == 0
             expected[row.ImageId][free & (decode(row.suggested, *SIZE) > 0)] = row.suggested_class_id
-    left_out = first["ImageId"].iloc[-1]
-    assert {s.image_id for s in after.samples} == set(before) - {left_out}
-    for sample in after.samples:
-        np.testing.assert_array_equal(sample.mask(), expected[sample.image_id])
-    assert any((expected[image_id] != mask).any() for image_id, mask in before.items())
+    assert after.keys() == expected.keys()
+    for image_id, mask in after.items():
+        np.testing.assert_array_equal(mask, expected[image_id])
 
 
 def test_the_checkpoint_alone_judges_what_its_run_held_out(run, configure, tmp_path):
@@ -154,18 +141,12 @@ def test_the_checkpoint_alone_judges_what_its_run_held_out(run, configure, tmp_p
     [
         ((), ["checkpoint=<run>/checkpoints/best.ckpt says how", "reviewed=<audit.csv>"]),
         (
-            ("checkpoint=net.onnx", "folds=1", "spoil=2", "least=-1", "tta=maybe", "epochs=0"),
-            [
-                "checkpoint=net.onnx: a .ckpt",
-                "folds=1: leaves",
-                "spoil=2: a number from 0 to 1",
-                "least=-1",
-                "tta=maybe",
-                "epochs=0",
-            ],
+            ("checkpoint=net.onnx", "spoil=2", "tta=maybe"),
+            ["checkpoint=net.onnx: a .ckpt", "spoil=2: a number from 0 to 1", "tta=maybe: true or false"],
         ),
         (("checkpoint=nowhere/best.ckpt",), ["no model file nowhere/best.ckpt"]),
         (("reviewed=nowhere.csv",), ["reviewed=<audit.csv> needs to know which labels"]),
+        (("reviewed=nowhere.csv", "data=severstal", "data.root=null"), ["data.root=null: a path"]),
     ],
 )
 def test_mistakes_end_in_one_message(steel, overrides, messages, tmp_path):
@@ -176,15 +157,9 @@ def test_mistakes_end_in_one_message(steel, overrides, messages, tmp_path):
         assert message in result.stderr
 
 
-def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configure, tmp_path):
-    alone = tmp_path / "best.ckpt"
-    alone.write_bytes(run.best.read_bytes())
-    with pytest.raises(UserError, match="lies in no run folder"):
+def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configure, settings, tmp_path):
+    alone = shutil.copy(run.best, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match="lies in no run folder, so that nothing says which data"):
         audit(configure(f"checkpoint={alone}"), tmp_path)
-
-
-def test_a_review_without_verdicts_corrects_nothing(audited, configure, settings, tmp_path):
-    data = settings().data.plain() | {"csv": str(audited / "spoiled.csv")}
-    with pytest.raises(UserError, match="no row with the verdict accept or exclude"):
-        correct(configure(f"reviewed={audited / 'audit.csv'}"), tmp_path, data)
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"how it was trained.*or folds=0 with data\.split\.file"):
+        audit(configure(f"checkpoint={alone}"), tmp_path, settings().data.plain())

@@ -10,9 +10,9 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
+from steel_defects.audit.correct import corrected_labels
 from steel_defects.audit.finding import KINDS, Finding
 from steel_defects.audit.judge import judge
-from steel_defects.audit.relabel import corrected_labels
 from steel_defects.audit.review import Change, Review
 from steel_defects.data.labels import label_mask, mask_codes
 from steel_defects.data.rle import decode
@@ -44,7 +44,21 @@ class Scene:
         return inside
 
     def judged(self, sure: float = 0.9) -> list[Finding]:
-        return judge("a.png", self.marked, view(self.seen, sure), 4)
+        self.probabilities = view(self.seen, sure)
+        return judge("a.png", self.marked, self.probabilities, 4)
+
+    def check(self, finding: Finding, kind: str, marked: tuple, suggested: tuple, confidence: float, gain: float = 0):
+        """A finding of the last judgement; `marked` and `suggested` are (class, bool [H, W]), None for nothing."""
+        assert (finding.image_id, finding.size, finding.fold) == ("a.png", self.size, 4)
+        nothing = (0, np.zeros(self.size, bool))
+        (c, own), (other, instead) = marked or nothing, suggested or nothing
+        assert (finding.kind, finding.class_id, finding.suggested_id) == (kind, c, other)
+        for pixels, expected in zip(areas(finding), (own, instead), strict=True):
+            np.testing.assert_array_equal(pixels, expected)
+        assert (finding.marked_px, finding.suggested_px) == (own.sum(), instead.sum())
+        score = expected_score(self.marked, self.probabilities, c or other, own | instead) + 2 * gain
+        assert finding.score == pytest.approx(min(1, score), abs=1e-5)
+        assert finding.confidence == pytest.approx(confidence, abs=1e-5)
 
 
 def view(seen: np.ndarray, sure: float = 0.9, classes: int = CLASSES) -> np.ndarray:
@@ -75,22 +89,9 @@ def expected_score(marked: np.ndarray, probabilities: np.ndarray, c: int, within
     return disputed / (np.count_nonzero(own | seen) + np.pi * (2.5 * tolerance) ** 2)
 
 
-def pixels(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
+def areas(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
     """Bool [H, W]: marked and suggested."""
     return decode(finding.marked, *finding.size) > 0, decode(finding.suggested, *finding.size) > 0
-
-
-def check(finding: Finding, kind: str, marked: tuple, suggested: tuple, score: float, confidence: float) -> None:
-    """`marked` and `suggested` are (class, bool [H, W]); None for nothing."""
-    assert (finding.image_id, finding.fold) == ("a.png", 4)
-    nothing = (0, np.zeros(finding.size, bool))
-    (c, own), (other, instead) = marked or nothing, suggested or nothing
-    assert (finding.kind, finding.class_id, finding.suggested_id) == (kind, c, other)
-    np.testing.assert_array_equal(pixels(finding)[0], own)
-    np.testing.assert_array_equal(pixels(finding)[1], instead)
-    assert (finding.marked_px, finding.suggested_px) == (own.sum(), instead.sum())
-    assert finding.score == pytest.approx(score, abs=1e-5)
-    assert finding.confidence == pytest.approx(confidence, abs=1e-5)
 
 
 def accept(marked: np.ndarray, findings: list[Finding]) -> np.ndarray:
@@ -113,10 +114,9 @@ def test_missing(scene, also_marked):
     if also_marked:
         scene.marked[other] = scene.seen[other] = 2
     [found] = scene.judged()
-    score = expected_score(scene.marked, view(scene.seen), 2, defect)
-    check(found, "missing", None, (2, defect), score, 0.9)
+    scene.check(found, "missing", None, (2, defect), 0.9)
     area = defect.sum() + (other.sum() if also_marked else 0)
-    assert score == pytest.approx(0.9 * defect.sum() / (area + np.pi * (2.5 * scene.unit) ** 2), abs=1e-5)
+    assert found.score == pytest.approx(0.9 * defect.sum() / (area + np.pi * (2.5 * scene.unit) ** 2), abs=1e-5)
 
 
 def test_tiny_and_missing_are_told_apart(scene):
@@ -125,12 +125,11 @@ def test_tiny_and_missing_are_told_apart(scene):
     side = int(np.ceil(np.sqrt(least)))
     speck = np.zeros(scene.size, bool)
     speck[3 : 3 + side, 5 : 5 + side] = True
-    rest = np.flatnonzero(speck)[least:]
-    speck.flat[rest] = False
+    speck.flat[np.flatnonzero(speck)[least:]] = False
     assert speck.sum() == least
     scene.seen[speck] = 3
     [found] = scene.judged(0.7)
-    check(found, "tiny", None, (3, speck), expected_score(scene.marked, view(scene.seen, 0.7), 3, speck), 0.7)
+    scene.check(found, "tiny", None, (3, speck), 0.7)
     scene.seen.flat[np.flatnonzero(speck)[-1] + 1] = 3
     assert [one.kind for one in scene.judged()] == ["missing"]
 
@@ -138,9 +137,8 @@ def test_tiny_and_missing_are_told_apart(scene):
     scene.seen[...] = 0
     scene.seen[speck | defect] = 3
     missing, tiny = scene.judged()
-    probabilities = view(scene.seen)
-    check(missing, "missing", None, (3, defect), expected_score(scene.marked, probabilities, 3, defect), 0.9)
-    check(tiny, "tiny", None, (3, speck), expected_score(scene.marked, probabilities, 3, speck), 0.9)
+    scene.check(missing, "missing", None, (3, defect), 0.9)
+    scene.check(tiny, "tiny", None, (3, speck), 0.9)
     assert tiny.score < missing.score
 
 
@@ -148,33 +146,23 @@ def test_unseen(scene):
     mark, good = scene.box(-4, 2, 8, 10), scene.box(-5, -18, 10, 8)
     scene.marked[mark] = 1
     [alone] = scene.judged(0.97)
-    check(alone, "unseen", (1, mark), None, expected_score(scene.marked, view(scene.seen, 0.97), 1, mark), 0.97)
+    scene.check(alone, "unseen", (1, mark), None, 0.97)
     assert "100 % is seen as clean" in alone.reason
     scene.marked[good] = scene.seen[good] = 1
     [found] = scene.judged(0.97)
-    check(found, "unseen", (1, mark), None, expected_score(scene.marked, view(scene.seen, 0.97), 1, mark), 0.97)
+    scene.check(found, "unseen", (1, mark), None, 0.97)
     assert found.score < alone.score
 
 
-def test_another_class(scene):
+@pytest.mark.parametrize(("rest", "share"), [(3, 100), (1, 80)])
+def test_another_class(scene, rest, share):
+    """In all or most of a mark. The part that is seen as marked is not in dispute, and yet goes with the rest."""
     mark = scene.box(-4, -8, 8, 20)
-    scene.marked[mark], scene.seen[mark] = 1, 3
-    [found] = scene.judged(0.8)
-    check(found, "class", (1, mark), (3, mark), expected_score(scene.marked, view(scene.seen, 0.8), 1, mark), 0.8)
-    assert "100 % is seen as another class" in found.reason
-
-
-def test_another_class_in_most_of_a_mark(scene):
-    """The part that is seen as marked is not in dispute, and yet goes with the rest."""
-    mark = scene.box(-4, -8, 8, 20)
-    part = scene.box(-4, -8, 8, 16)
-    scene.marked[mark] = scene.seen[mark] = 1
-    scene.seen[part] = 3
-    probabilities = view(scene.seen)
+    scene.marked[mark], scene.seen[mark] = 1, rest
+    scene.seen[scene.box(-4, -8, 8, 16)] = 3
     [found] = scene.judged()
-    confidence = (0.9 * part.sum() + 0.1 / 3 * (mark & ~part).sum()) / mark.sum()
-    check(found, "class", (1, mark), (3, mark), expected_score(scene.marked, probabilities, 1, mark), confidence)
-    assert "80 % is seen as another class" in found.reason
+    scene.check(found, "class", (1, mark), (3, mark), 0.9 if rest == 3 else 0.9 * 0.8 + 0.1 / 3 * 0.2)
+    assert f"{share} % is seen as another class" in found.reason
 
 
 def test_another_class_in_the_lesser_part_of_a_mark(scene):
@@ -183,8 +171,7 @@ def test_another_class_in_the_lesser_part_of_a_mark(scene):
     scene.marked[mark] = 1
     scene.seen[scene.box(-4, -8, 8, 8)] = 3
     [found] = scene.judged()
-    confidence = 0.9 * 0.6 + 0.1 / 3 * 0.4
-    check(found, "unseen", (1, mark), None, expected_score(scene.marked, view(scene.seen), 1, mark), confidence)
+    scene.check(found, "unseen", (1, mark), None, 0.9 * 0.6 + 0.1 / 3 * 0.4)
     assert "60 % is seen as clean" in found.reason
 
 
@@ -196,12 +183,9 @@ def test_a_defect_that_reaches_into_the_mark_of_another_class(scene, inside, kin
     scene.seen[defect] = 2
     found = {one.kind: one for one in scene.judged()}
     assert sorted(found) == kinds
-    probabilities = view(scene.seen)
     if "missing" in found:
-        score = expected_score(scene.marked, probabilities, 2, defect)
-        check(found["missing"], "missing", None, (2, defect), score, 0.9)
-    score = expected_score(scene.marked, probabilities, 1, mark)
-    check(found["outline"], "outline", (1, mark), (1, mark & ~defect), score, 1 - 0.1 / 3)
+        scene.check(found["missing"], "missing", None, (2, defect), 0.9)
+    scene.check(found["outline"], "outline", (1, mark), (1, mark & ~defect), 1 - 0.1 / 3)
 
 
 def test_marks_of_one_class_that_are_seen_as_two_others(scene):
@@ -210,9 +194,8 @@ def test_marks_of_one_class_that_are_seen_as_two_others(scene):
     for c, one in zip((2, 3, 2), boxes, strict=True):
         scene.seen[one] = c
     second, third = sorted(scene.judged(), key=lambda one: one.suggested_id)
-    probabilities = view(scene.seen)
     for found, c, inside in ((second, 2, boxes[0] | boxes[2]), (third, 3, boxes[1])):
-        check(found, "class", (1, inside), (c, inside), expected_score(scene.marked, probabilities, 1, inside), 0.9)
+        scene.check(found, "class", (1, inside), (c, inside), 0.9)
 
 
 def best_gain(mark: np.ndarray, probability: np.ndarray, unit: int) -> tuple[float, tuple[int, int]]:
@@ -234,59 +217,42 @@ def test_moved(scene, down, right):
     mark, defect = scene.box(-4, -8, 8, 14), scene.box(-4 + down, -8 + right, 8, 14)
     scene.marked[mark], scene.seen[defect] = 2, 2
     [found] = scene.judged(0.999)
-    probabilities = view(scene.seen, 0.999)
-    gain, step = best_gain(mark, probabilities[2], scene.unit)
+    gain, step = best_gain(mark, scene.probabilities[2], scene.unit)
     assert step == (down * scene.unit, right * scene.unit)
-    score = min(1, expected_score(scene.marked, probabilities, 2, mark | defect) + 2 * gain)
     extra, lost = in_dispute(mark, defect, scene.unit)
     confidence = (0.999 * extra.sum() + (1 - 0.001 / 3) * lost.sum()) / (extra.sum() + lost.sum())
-    check(found, "moved", (2, mark), (2, defect), score, confidence)
-    said = [f"{abs(down) * scene.unit} px {'down' if down > 0 else 'up'}"] * bool(down)
-    said += [f"{abs(right) * scene.unit} px to the {'right' if right > 0 else 'left'}"] * bool(right)
-    assert found.reason.endswith(f"if moved {' and '.join(said)}")
+    scene.check(found, "moved", (2, mark), (2, defect), confidence, gain)
+    steps = [f"{abs(down) * scene.unit} px {'down' if down > 0 else 'up'}"] * bool(down)
+    steps += [f"{abs(right) * scene.unit} px to the {'right' if right > 0 else 'left'}"] * bool(right)
+    assert found.reason.endswith(f"if moved {' and '.join(steps)}")
 
 
 def test_moved_partly_beyond_the_edge(scene):
     """What leaves the image is not suggested."""
     unit = scene.unit
-    mark, defect = np.zeros(scene.size, bool), np.zeros(scene.size, bool)
+    mark, defect = np.zeros((2, *scene.size), bool)
     mark[unit : 7 * unit, 6 * unit : 16 * unit] = True
     mark[7 * unit : 13 * unit, 14 * unit : 16 * unit] = True  # a hook, so that it fits in one place alone
     defect[:, : -8 * unit] = mark[:, 8 * unit :]
     assert defect.sum() < mark.sum()
     scene.marked[mark], scene.seen[defect] = 1, 1
     [found] = scene.judged(1.0)
-    gain, step = best_gain(mark, view(scene.seen, 1.0)[1], unit)
+    gain, step = best_gain(mark, scene.probabilities[1], unit)
     assert step == (0, -8 * unit)
-    score = min(1, expected_score(scene.marked, view(scene.seen, 1.0), 1, mark | defect) + 2 * gain)
-    check(found, "moved", (1, mark), (1, defect), score, 1)
+    scene.check(found, "moved", (1, mark), (1, defect), 1, gain)
 
 
-def test_outline_too_wide(scene):
+@pytest.mark.parametrize("too_wide", [True, False])
+def test_outline(scene, too_wide):
+    """The net is as sure of the background as it is of anything: all but what the class has."""
     wide, narrow = scene.box(-8, -12, 16, 24), scene.box(-4, -8, 8, 16)
-    scene.marked[wide], scene.seen[narrow] = 1, 1
+    mark, defect = (wide, narrow) if too_wide else (narrow, wide)
+    scene.marked[mark], scene.seen[defect] = 1, 1
     [found] = scene.judged(0.95)
-    probabilities = view(scene.seen, 0.95)
-    # The net is as sure of the background there as it is anywhere: all but what the class has.
-    check(
-        found,
-        "outline",
-        (1, wide),
-        (1, narrow),
-        expected_score(scene.marked, probabilities, 1, wide),
-        1 - 0.05 / CLASSES,
-    )
-    lost = np.count_nonzero(in_dispute(wide, narrow, scene.unit)[1])
-    assert found.reason == f"{lost:,} px are marked far beyond what is seen"
-
-
-def test_outline_too_narrow(scene):
-    wide, narrow = scene.box(-8, -12, 16, 24), scene.box(-4, -8, 8, 16)
-    scene.marked[narrow], scene.seen[wide] = 1, 1
-    [found] = scene.judged(0.95)
-    check(found, "outline", (1, narrow), (1, wide), expected_score(scene.marked, view(scene.seen, 0.95), 1, wide), 0.95)
-    extra = np.count_nonzero(in_dispute(narrow, wide, scene.unit)[0])
-    assert found.reason == f"{extra:,} px are seen far beyond the mark"
+    scene.check(found, "outline", (1, mark), (1, defect), 1 - 0.05 / CLASSES if too_wide else 0.95)
+    disputed = np.count_nonzero(in_dispute(mark, defect, scene.unit))
+    words = "marked far beyond what is seen" if too_wide else "seen far beyond the mark"
+    assert found.reason == f"{disputed:,} px are {words}"
 
 
 def test_outline_too_wide_here_and_too_narrow_there(scene):
@@ -296,12 +262,9 @@ def test_outline_too_wide_here_and_too_narrow_there(scene):
     scene.marked[first | narrow_second | third] = 2
     scene.seen[narrow_first | second | third] = 2
     [found] = scene.judged()
-    probabilities = view(scene.seen)
-    disputed = first | second
     extra, lost = in_dispute(scene.marked == 2, scene.seen == 2, scene.unit)
     confidence = (0.9 * extra.sum() + (1 - 0.1 / 3) * lost.sum()) / (extra.sum() + lost.sum())
-    score = expected_score(scene.marked, probabilities, 2, disputed)
-    check(found, "outline", (2, first | narrow_second), (2, narrow_first | second), score, confidence)
+    scene.check(found, "outline", (2, first | narrow_second), (2, narrow_first | second), confidence)
     assert "marked far beyond what is seen and" in found.reason
 
 
@@ -325,22 +288,14 @@ def test_a_wide_mark_beside_what_is_seen_is_not_merely_taken_away():
 
 
 def test_several_classes_in_one_image(scene):
-    missed, mark, wide, narrow = (
-        scene.box(-9, -20, 8, 8),
-        scene.box(1, -20, 8, 8),
-        scene.box(-8, 0, 16, 18),
-        scene.box(-3, 4, 6, 10),
-    )
-    scene.seen[missed] = 1
-    scene.marked[mark] = 2
+    missed, mark = scene.box(-9, -20, 8, 8), scene.box(1, -20, 8, 8)
+    wide, narrow = scene.box(-8, 0, 16, 18), scene.box(-3, 4, 6, 10)
+    scene.seen[missed], scene.marked[mark] = 1, 2
     scene.marked[wide], scene.seen[narrow] = 3, 3
-    found = scene.judged()
-    probabilities = view(scene.seen)
-    check(found[0], "missing", None, (1, missed), expected_score(scene.marked, probabilities, 1, missed), 0.9)
-    check(found[1], "unseen", (2, mark), None, expected_score(scene.marked, probabilities, 2, mark), 0.9)
-    score = expected_score(scene.marked, probabilities, 3, wide)
-    check(found[2], "outline", (3, wide), (3, narrow), score, 1 - 0.1 / 3)
-    assert len(found) == 3
+    first, second, third = scene.judged()
+    scene.check(first, "missing", None, (1, missed), 0.9)
+    scene.check(second, "unseen", (2, mark), None, 0.9)
+    scene.check(third, "outline", (3, wide), (3, narrow), 1 - 0.1 / 3)
 
 
 def test_neighbours_of_two_classes_that_are_seen_as_one(scene):
@@ -349,10 +304,8 @@ def test_neighbours_of_two_classes_that_are_seen_as_one(scene):
     scene.marked[left], scene.marked[right] = 1, 2
     scene.seen[left | right] = 1
     outline, other = scene.judged()
-    check(
-        outline, "outline", (1, left), (1, left | right), expected_score(scene.marked, view(scene.seen), 1, right), 0.9
-    )
-    check(other, "class", (2, right), (1, right), expected_score(scene.marked, view(scene.seen), 2, right), 0.9)
+    scene.check(outline, "outline", (1, left), (1, left | right), 0.9)
+    scene.check(other, "class", (2, right), (1, right), 0.9)
     np.testing.assert_array_equal(accept(scene.marked, [outline, other]), scene.seen)
 
 
@@ -405,7 +358,7 @@ def test_a_mark_beside_the_defect_by_the_tolerance_stays_where_something_else_is
     scene.marked[mark], scene.seen[np.roll(mark, scene.unit, axis=1) | speck] = 1, 1
     [found] = scene.judged(0.999)
     assert found.kind == "tiny"
-    np.testing.assert_array_equal(pixels(found)[1], speck)
+    np.testing.assert_array_equal(areas(found)[1], speck)
 
 
 # Any scene.
@@ -443,7 +396,7 @@ def test_findings_of_any_scene_are_sound(seed):
     assert len(set(keys)) == len(keys)
     seen = probabilities.argmax(axis=0)
     for one in found:
-        own, instead = pixels(one)
+        own, instead = areas(one)
         assert one.kind in KINDS
         assert (one.fold, one.size) == (None, marked.shape)
         assert 0 <= one.score <= 1

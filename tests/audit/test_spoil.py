@@ -1,4 +1,4 @@
-"""Labels spoiled on purpose: how many, in which ways, and that each is what it is called."""
+"""Labels spoiled on purpose: how many, in which ways, and how many of them an audit finds, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import precision_score, roc_auc_score
 
-from steel_defects.audit.displacement import shift
-from steel_defects.audit.spoil import KINDS, SHIFT, spoil, write_labels
+from steel_defects.audit.finding import KINDS, Finding
+from steel_defects.audit.spoil import NO_FINDING, SHIFT, WAYS, measure, spoil, write_labels
 from steel_defects.core.errors import UserError
 from steel_defects.data.catalog import Sample, load_catalog
 from steel_defects.data.labels import mask_codes
@@ -48,10 +49,8 @@ def make_samples(count: int = 100, seed: int = 0) -> list[Sample]:
 
 def moved(inside: np.ndarray, down: int, right: int) -> np.ndarray:
     """By np.roll, in an image so much larger that nothing comes round."""
-    height, width = inside.shape
-    room = np.pad(inside, ((abs(down), abs(down)), (abs(right), abs(right))))
-    room = np.roll(room, (down, right), axis=(0, 1))
-    return room[abs(down) : abs(down) + height, abs(right) : abs(right) + width]
+    room = np.roll(np.pad(inside, SHIFT + 1), (down, right), axis=(0, 1))
+    return room[SHIFT + 1 : -SHIFT - 1, SHIFT + 1 : -SHIFT - 1]
 
 
 def steps_of_about(length: int) -> list[tuple[int, int]]:
@@ -67,8 +66,8 @@ def test_the_share_is_of_the_images_with_a_defect_a_third_in_each_way(share, spo
     after, ways = spoil(samples, share, CLASSES)
     assert len(ways) == spoiled
     counts = Counter(ways.values())
-    assert set(counts) <= set(KINDS)
-    assert max(counts[kind] for kind in KINDS) - min(counts[kind] for kind in KINDS) <= 1
+    assert set(counts) <= set(WAYS)
+    assert max(counts[kind] for kind in WAYS) - min(counts[kind] for kind in WAYS) <= 1
     assert [sample.image_id for sample in after] == [sample.image_id for sample in samples]
     for old, new in zip(samples, after, strict=True):
         assert (new is old) == (old.image_id not in ways)
@@ -103,7 +102,7 @@ def test_ways_are_what_they_are_called(seed):
             candidates = [moved(before == c, *steps) & (others == 0) for steps in steps_of_about(SHIFT)]
             assert any(np.array_equal(now == c, one) for one in candidates)
             assert set(new.classes) == set(old.classes)
-    assert seen == set(KINDS)
+    assert seen == set(WAYS)
 
 
 def test_any_class_and_any_direction_are_drawn():
@@ -135,32 +134,27 @@ def test_the_seed_decides():
     assert set(first[1]) != set(other[1])
 
 
-def test_images_too_small_to_be_shifted_in_are_spoiled_otherwise():
+@pytest.mark.parametrize(
+    ("size", "classes", "num_classes", "impossible"),
+    [((12, 14), (1,), 4, "shifted"), (SIZE, (1, 2), 2, "swapped")],
+    ids=["too small to be shifted in", "has all classes"],
+)
+def test_what_cannot_be_done_is_done_otherwise(size, classes, num_classes, impossible):
     rng = np.random.default_rng(0)
-    small = [make_sample(f"{k}.png", draw(rng, (12, 14), (1,))) for k in range(8)]
-    large = make_sample("large.png", draw(rng, SIZE, (2,)))
+    odd = [make_sample(f"{k}.png", draw(rng, size, classes)) for k in range(8)]
+    plain = make_sample("plain.png", draw(rng, SIZE, (1,)))
+    seen = set()
     for seed in range(20):
-        _, ways = spoil([*small, large], 1 / 3, CLASSES, seed)
-        shifted = [image_id for image_id, way in ways.items() if way == "shifted"]
-        assert set(shifted) <= {"large.png"}
-        assert len(ways) == 3
-    after, ways = spoil(small, 1, CLASSES)
-    assert len(ways) == len(small)
-    assert set(ways.values()) == {"removed", "swapped"}
-    assert sum(new is not old for new, old in zip(after, small, strict=True)) == len(small)
-
-
-def test_images_that_have_all_classes_are_spoiled_otherwise():
-    rng = np.random.default_rng(0)
-    full = [make_sample(f"{k}.png", draw(rng, SIZE, (1, 2))) for k in range(9)]
-    single = make_sample("single.png", draw(rng, SIZE, (1,)))
-    for seed in range(10):
-        after, ways = spoil([*full, single], 0.3, 2, seed)
-        swapped = [new for new in after if ways.get(new.image_id) == "swapped"]
-        assert [new.image_id for new in swapped] in ([], ["single.png"])
-        assert all(new.classes == (2,) for new in swapped)
-    ways = spoil(full, 1, 2)[1]
-    assert (len(ways), set(ways.values())) == (len(full), {"removed", "shifted"})
+        after, ways = spoil([*odd, plain], 1, num_classes, seed)
+        assert len(ways) == 9
+        assert not any(new is old for new, old in zip(after, [*odd, plain], strict=True))
+        done = [new for new in after if ways.get(new.image_id) == impossible]
+        assert [new.image_id for new in done] in ([], ["plain.png"])
+        assert all((new.classes == (1,)) == (impossible == "shifted") for new in done)
+        seen.update(new.image_id for new in done)
+    assert seen == {"plain.png"}, "or the case would prove nothing"
+    _, ways = spoil(odd, 1, num_classes)
+    assert set(ways.values()) == set(WAYS) - {impossible}
 
 
 def test_data_without_defects_or_images():
@@ -169,13 +163,6 @@ def test_data_without_defects_or_images():
     assert after[0] is clean[0]
     assert ways == {}
     assert spoil([], 0.5, CLASSES) == ([], {})
-
-
-@pytest.mark.parametrize("steps", [(0, 0), (3, 0), (-3, 5), (0, -11), (7, 11), (8, 0), (0, 12), (-8, -12), (100, -100)])
-def test_shift_is_that_of_numpy(steps):
-    inside = np.random.default_rng(0).random((8, 12)) < 0.5
-    np.testing.assert_array_equal(shift(inside, *steps), moved(inside, *steps))
-    assert shift(inside, *steps).dtype == bool
 
 
 def test_labels_written_are_read_back(tmp_path):
@@ -187,21 +174,109 @@ def test_labels_written_are_read_back(tmp_path):
     for image_id, classes in (("a, b.png", (2, 4)), ('c"d.png', (1,)), ("clean.png", ()), ("é.png", (3,))):
         Image.fromarray(rng.integers(0, 255, SIZE, np.uint8)).save(folder / image_id)
         samples.append(make_sample(image_id, draw(rng, SIZE, classes)))
-    write_labels(tmp_path / "train.csv", samples)
-    catalog = load_catalog(tmp_path, num_classes=CLASSES, progress=False)
-    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in samples}
-    table = pd.read_csv(tmp_path / "train.csv")
-    assert list(table.columns) == ["ImageId", "ClassId", "EncodedPixels"]
-    assert len(table) == 4
-
     spoiled, ways = spoil(samples, 1, CLASSES)
-    assert sorted(ways.values()) == sorted(KINDS)
-    write_labels(tmp_path / "other.csv", spoiled)
-    catalog = load_catalog(tmp_path, csv=str(tmp_path / "other.csv"), num_classes=CLASSES, progress=False)
-    assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in spoiled}
+    assert sorted(ways.values()) == sorted(WAYS)
+    for given in (samples, spoiled):
+        write_labels(tmp_path / "new" / "train.csv", given)
+        catalog = load_catalog(tmp_path, csv="new/train.csv", num_classes=CLASSES, progress=False)
+        assert {one.image_id: one.rles for one in catalog.samples} == {one.image_id: one.rles for one in given}
+        table = pd.read_csv(tmp_path / "new" / "train.csv")
+        assert list(table.columns) == ["ImageId", "ClassId", "EncodedPixels"]
+        assert len(table) == sum(len(one.rles) for one in given)
 
 
 def test_labels_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file"):
         write_labels(tmp_path / "file" / "train.csv", make_samples(3))
+
+
+# How many are found.
+
+
+def finding(image_id: str, score: float, kind: str = "missing") -> Finding:
+    return Finding(image_id, (8, 8), kind, score, "a reason", 0, 1, 0.5, "", "1 4", 0, 4)
+
+
+def test_a_case_counted_by_hand():
+    """b, e and f are spoiled; the ranking is e, a, b, then by id c, d, f. Without a finding, f is not found."""
+    found = [
+        finding("a", 0.8, "unseen"),
+        finding("b", 0.1, "outline"),
+        finding("b", 0.4, "missing"),
+        finding("b", 0.3, "class"),
+        finding("e", 0.9, "moved"),
+    ]
+    measured = measure(found, list("fedcba"), {"b": "removed", "e": "shifted", "f": "shifted"})
+    assert (measured.images, measured.spoiled, measured.found, measured.precision) == (6, 3, 2, 2 / 3)
+    np.testing.assert_allclose(measured.precisions, [1, 1 / 2, 2 / 3, 2 / 4, 2 / 5, 2 / 6])
+    # Of the 9 pairs of a spoiled and another image: e wins 3, b wins 2, f ties with c and d.
+    assert measured.auroc == pytest.approx((3 + 2 + 2 * 0.5) / 9)
+    assert measured.ways.loc["removed"].tolist() == [1, 1]
+    assert measured.ways.loc["swapped"].tolist() == [0, 0]
+    assert measured.ways.loc["shifted"].tolist() == [2, 1]
+    assert list(measured.called.columns) == [*KINDS, NO_FINDING]
+    called = {(way, kind): n for way, row in measured.called.iterrows() for kind, n in row.items() if n}
+    assert called == {("removed", "missing"): 1, ("shifted", "moved"): 1, ("shifted", NO_FINDING): 1}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_those_of_scikit_learn(seed):
+    """Many ties, images without a finding and images with several."""
+    rng = np.random.default_rng(seed)
+    ids = [f"{k:03}.png" for k in rng.permutation(150)]
+    found = [
+        finding(image_id, float(rng.integers(1, 8)) / 8, str(rng.choice(list(KINDS))))
+        for image_id in ids
+        for _ in range(rng.integers(0, 3))
+    ]
+    ways = {str(one): str(rng.choice(["removed", "swapped"])) for one in rng.choice(ids, 30, replace=False)}
+    measured = measure(found, ids, ways)
+
+    worst = np.array([max((one.score for one in found if one.image_id == image_id), default=0) for image_id in ids])
+    truth = np.array([image_id in ways for image_id in ids])
+    assert measured.auroc == pytest.approx(roc_auc_score(truth, worst))
+    order = np.lexsort((ids, -worst))
+    for k in (1, 17, 30, 60):
+        chosen = np.isin(np.arange(len(ids)), order[:k])
+        assert measured.precisions[k - 1] == pytest.approx(precision_score(truth, chosen)), k
+    assert len(measured.precisions) == 60
+    assert measured.precision == pytest.approx(measured.precisions[29])
+    assert measured.ways["found"].sum() == measured.found == truth[order[:30]].sum()
+    assert measured.ways["spoiled"].sum() == measured.called.to_numpy().sum() == 30
+    assert measured.ways["spoiled"].tolist() == measured.called.sum(axis=1).tolist()
+
+
+def test_the_order_of_findings_and_images_does_not_matter():
+    found = [finding("a", 0.5, "moved"), finding("a", 0.5, "class"), finding("b", 0.5), finding("c", 0.2)]
+    one = measure(found, ["a", "b", "c"], {"a": "removed", "c": "swapped"})
+    other = measure(found[::-1], ["c", "b", "a"], {"c": "swapped", "a": "removed"})
+    assert one.called.equals(other.called)
+    # As in audit.csv, where kinds of a score are in order of the alphabet.
+    assert one.called.loc["removed", "class"] == 1
+    assert (one.precisions == other.precisions).all()
+
+
+def test_where_every_label_is_spoiled_there_is_no_auroc():
+    measured = measure([finding("a", 0.5)], ["a", "b"], {"a": "removed", "b": "removed"})
+    assert measured.auroc is None
+    assert measured.precisions.tolist() == [1, 1 / 2], "nothing was found in b"
+
+
+def test_an_audit_without_findings_is_as_good_as_chance():
+    measured = measure([], ["a", "b", "c", "d"], {"d": "removed"})
+    assert (measured.auroc, measured.found) == (0.5, 0)
+    assert measured.precisions.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("found", "ways", "message"),
+    [
+        ([], {}, "no label was spoiled"),
+        ([], {"x": "removed"}, "1 images were not judged, such as 'x'"),
+        ([finding("y", 0.5)], {"a": "removed"}, "1 images were not judged, such as 'y'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(found, ways, message):
+    with pytest.raises(ValueError, match=message):
+        measure(found, ["a", "b"], ways)

@@ -10,22 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.benchmark import __main__ as benchmark
-from steel_defects.benchmark import engines, training
-from steel_defects.benchmark.chart import draw_chart
-from steel_defects.benchmark.engines import ENGINES, open_engines
+from steel_defects.benchmark import engines, report
+from steel_defects.benchmark.__main__ import benchmark
+from steel_defects.benchmark.engines import open_engines
 from steel_defects.benchmark.files import Pictures, TypicalAnswers, images_for
-from steel_defects.benchmark.plan import make_plan
-from steel_defects.benchmark.report import file_sheet, markdown, number, paper_sheets, system_sheets, train_sheet
 from steel_defects.benchmark.rows import END_TO_END, LATENCY, LOAD, NET, TRAIN, WITH_OVERLAYS, Row, fastest, write_csv
-from steel_defects.benchmark.systems import known_systems, read_system
+from steel_defects.benchmark.settings import ENGINES, BenchmarkSettings, known_systems
+from steel_defects.benchmark.systems import read_system
 from steel_defects.benchmark.timing import in_rounds, ratios, time_calls
 from steel_defects.core.errors import UserError
 from steel_defects.core.paper import ORIGINAL, PAPER, RESIZED
+from steel_defects.core.settings import read
 from steel_defects.inference.decision import Decision, Maps
 from steel_defects.inference.engine import Engine
 from steel_defects.page.overlay import PALETTE
@@ -42,9 +42,9 @@ class Clock(threading.local):
         return self.now
 
 
-def settings(*overrides: str) -> dict:
+def settings(*overrides: str) -> BenchmarkSettings:
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        return OmegaConf.to_container(compose("benchmark", list(overrides)), resolve=True)
+        return read(BenchmarkSettings, OmegaConf.to_container(compose("benchmark", list(overrides)), resolve=True))
 
 
 def test_calls_of_known_length():
@@ -108,13 +108,13 @@ def made_up() -> list[Row]:
             rows += [
                 Row(system, size, "openvino-int8", kind, [5, 6], [0.8, 0.9]) for kind in (END_TO_END, WITH_OVERLAYS)
             ]
-        rows.append(Row(system, RESIZED, "32-true", TRAIN, [0.1, 0.2], [1, 1]))
+        rows.append(Row(system, RESIZED, "fp32", TRAIN, [0.1, 0.2], [1, 1]))
     return rows
 
 
 def test_tables():
     rows = made_up()
-    resized, original = paper_sheets(rows)
+    resized, original = report.paper_sheets(rows)
     assert [line[0] for line in resized.lines] == ["baseline", "resnet101"], "the paper knows no other"
     assert resized.lines[0] == [
         "baseline",
@@ -127,20 +127,20 @@ def test_tables():
         "yes ×1.5",
     ]
     assert original.lines[1][-3:] == ["openvino-fp32", "6.4", "no ×0.8"]
-    lines = system_sheets(rows, "resnet101")[0].lines
+    lines = report.system_sheets(rows, "resnet101")[0].lines
     assert [line[0] for line in lines] == list(ENGINES)[:7], "one that did not run is a row, too"
     assert lines[0][:4] == ["pytorch-fp32", "16 (14.4–19.2)", "1 (0.9–1.1)", "62.5"]
     assert lines[4][1:] == ["-", "-", "-", "which this CPU | does not"]
-    assert file_sheet(rows).lines[0][3] == "1,200 (900–1,500)"
-    assert train_sheet(rows, 16).lines[0][4] == "24"
-    assert train_sheet(rows, 4).lines[0][4] == "-", "the paper's batch was another"
-    assert train_sheet(rows[:2], 16) is None
-    assert [number(v) for v in (0.0123456, 9.876, 1234.5)] == ["0.0123", "9.88", "1,234"]
+    assert report.file_sheet(rows).lines[0][3] == "1,200 (900–1,500)"
+    assert report.train_sheet(rows, 16).lines[0][4] == "24"
+    assert report.train_sheet(rows, 4).lines[0][4] == "-", "the paper's batch was another"
+    assert report.train_sheet(rows[:2], 16) is None
+    assert [report.number(v) for v in (0.0123456, 9.876, 1234.5)] == ["0.0123", "9.88", "1,234"]
 
 
 def test_markdown_and_csv(tmp_path):
     rows = made_up()
-    text = markdown(rows, {"device": "a CPU", "versions": {"torch": "2"}}, 16, complete=False)
+    text = report.markdown(rows, {"device": "a CPU", "versions": {"torch": "2"}}, 16, complete=False)
     assert "- device: a CPU\n- versions: torch 2" in text
     assert "Not complete" in text
     assert "which this CPU \\| does not" in text
@@ -160,70 +160,66 @@ def test_markdown_and_csv(tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_chart_has_a_bar_for_each_engine(tmp_path):
-    draw_chart(made_up(), tmp_path / "b.png", "a CPU")
+    report.draw_chart(made_up(), tmp_path / "b.png", "a CPU")
     picture = cv2.imread(str(tmp_path / "b.png")).astype(int)
     for colour in PALETTE:
         bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
         assert (abs(picture - bgr) <= 1).all(axis=-1).sum() > 500, colour
-    draw_chart([Row("resnet101", RESIZED, "cuda-fp32", NET, note="no GPU")], tmp_path / "none.png", "")
+    report.draw_chart([Row("resnet101", RESIZED, "cuda-fp32", NET, note="no GPU")], tmp_path / "none.png", "")
     assert not (tmp_path / "none.png").exists()
 
 
 def test_systems_are_those_of_the_configuration():
     assert list(known_systems())[:4] == list(PAPER)
-    assert read_system("resnet101").net["atrous_rates"] == [12, 24, 36]
-    assert read_system("baseline").net["architecture"] == "barebone"
-    system = read_system("efficientnet-lite0")
-    assert system.net["encoder_name"] == "tu-tf_efficientnet_lite0"
-    assert system.recipe["optimizer"] == "sgd"
+    assert read_system("resnet101").settings.model.atrous_rates == (12, 24, 36)
+    assert read_system("baseline").settings.model.architecture == "barebone"
+    system = read_system("efficientnet-lite0").settings
+    assert system.encoder.name == "tu-tf_efficientnet_lite0"
+    assert system.recipe.optimizer == "sgd"
 
 
-def test_settings_are_checked_all_at_once():
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["systems=[resnet101,vgg]", "engines=[onnx-int4]", "warmup=0", "train.batch_size=1", "sizes=[[50,64]]"],
+         ["systems=[resnet101,vgg]: one or more of baseline, densenet201, resnet101, efficientnet-b1",
+          "sizes=[[50,64]]: one or more [height,width], multiples of 16",
+          "engines=[onnx-int4]: auto, or one or more of pytorch-fp32, pytorch-bf16, onnx-fp32",
+          "warmup=0: seconds, more than 0", "train.batch_size=1: a whole number, 2 or more"]),
+        (["systems=[]", "engines=null"], ["systems=[]: one or more of", "engines=null: auto, or one or more of"]),
+        (["engines=[auto,onnx-fp32]"], ["engines=[auto,onnx-fp32]: auto, or"]),
+        (["engines=onnx-fp32", "end_to_end=[fastest,cuda-fp16,onnx-fp32]", "sizes=[[48,64]]"],
+         ["end_to_end=cuda-fp16: one or more of fastest, onnx-fp32",
+          "sizes=[[48,64]]: strips are drawn with sides of 64 pixels or more"]),
+        (["end_to_end=onnx-int4"], ["end_to_end=onnx-int4: one or more of fastest, pytorch-fp32"]),
+    ],
+)  # fmt: skip
+def test_settings_are_checked_all_at_once(typed, said):
     with pytest.raises(UserError) as error:
-        make_plan(
-            settings(
-                "systems=[resnet101,vgg]", "engines=[onnx-int4]", "rounds=0", "seconds=0", "sizes=[[50,64]]",
-                "end_to_end=[cuda-fp16]", "train.batch_size=1", "threads=0", "images=x",
-            )
-        )  # fmt: skip
-    wrong = [line.split(":")[0].split("=")[0] for line in str(error.value).splitlines()]
-    expected = [
-        "rounds",
-        "images",
-        "train.batch_size",
-        "threads",
-        "seconds",
-        "systems",
-        "engines",
-        "end_to_end",
-        "sizes",
-    ]
-    assert wrong == expected
-    assert "efficientnet-lite0" in str(error.value)
+        settings(*typed)
+    lines = str(error.value).splitlines()
+    assert len(lines) == len(said)
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True)), lines
 
 
-def test_input_without_images(tmp_path):
-    plain = settings("systems=[efficientnet-lite0]", f"input={tmp_path}")
-    with pytest.raises(UserError, match="no images found"):
-        benchmark.benchmark(plain, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_lists_as_they_are_given():
+    """A name alone is a list of one, and what is named twice is measured once; small sizes need files or none."""
+    given = settings("systems=resnet101", "engines=[onnx-fp32,onnx-fp32]", "sizes=[[48,64],[48,64]]", "end_to_end=null")
+    assert (given.systems, given.engines, given.end_to_end) == (("resnet101",), ("onnx-fp32",), ())
+    assert given.sizes == ((48, 64),)
+    assert settings("sizes=[[48,64]]", "input=strips").engines == ("auto",)
 
 
-def test_mistakes_end_with_code_2(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("sys.argv", ["benchmark", "rounds=0", f"hydra.run.dir={tmp_path}"])
-    with pytest.raises(SystemExit) as end:
-        benchmark.main()
-    assert end.value.code == 2
-    assert "rounds=0: a whole number, 1 or more" in capsys.readouterr().err
+def test_input_without_images(steel, tmp_path):
+    out = tmp_path / "out"
+    done = steel("benchmark", "systems=efficientnet-lite0", f"input={tmp_path}", f"hydra.run.dir={out}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no images found" in done.stderr
+    assert [path.name for path in out.iterdir() if path.is_file()] == ["benchmark.log"]
 
 
 class Still(Engine):
-    parallel, about = 2, {"device": "none", "threads": 2}
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    card = None
+    parallel, about, card, calls = 2, {}, None, 0
 
     def __call__(self, image: np.ndarray) -> Maps:
         self.calls += 1
@@ -281,13 +277,15 @@ def test_int8_is_calibrated_once(tmp_path, monkeypatch):
 
 
 def test_small_run(tmp_path, capsys):
-    plain = settings(
+    rows = benchmark(
+        settings(
         "systems=[efficientnet-lite0]", "sizes=[[64,64]]",
         "engines=[pytorch-fp32,onnx-fp32,openvino-fp32,cuda-fp32]",
         "rounds=2", "seconds=0.05", "warmup=0.01", "file_rounds=1", "images=4", "end_to_end=[fastest,cuda-fp32]",
         "train.steps=1", "train.batch_size=2", "train.size=[32,32]",
+        ),
+        tmp_path,
     )  # fmt: skip
-    rows = benchmark.benchmark(plain, tmp_path)
     found = {(row.engine, row.measure): row for row in rows}
     assert not found["openvino-fp32", NET].note
     for engine in ("pytorch-fp32", "onnx-fp32", "openvino-fp32"):
@@ -296,12 +294,19 @@ def test_small_run(tmp_path, capsys):
     assert found["pytorch-fp32", NET].ratios == [1, 1]
     assert found["", LOAD].median > 0
     assert {row.measure for row in rows if row.values} == {NET, LATENCY, LOAD, END_TO_END, WITH_OVERLAYS, TRAIN}
-    if not training.torch.cuda.is_available():
+    if not torch.cuda.is_available():
         assert "no GPU" in found["cuda-fp32", NET].note
         assert "no GPU" in found["cuda-fp32", END_TO_END].note
-        assert found["bf16-mixed", TRAIN].ratios
+        assert found["bf16", TRAIN].ratios
     written = json.loads((tmp_path / "benchmark.json").read_text())
     assert written["complete"] is True
+    assert {key: written["plan"][key] for key in ("engines", "end_to_end", "batch_size", "steps", "train_size")} == {
+        "engines": ["pytorch-fp32", "onnx-fp32", "openvino-fp32", "cuda-fp32"],
+        "end_to_end": ["fastest", "cuda-fp32"],
+        "batch_size": 2,
+        "steps": 1,
+        "train_size": [32, 32],
+    }
     assert written["versions"]["torch"]
     assert written["paper"]["baseline"] == {"resized": 26, "original": 11, "train": 24}
     assert len(written["rows"]) == len(rows)

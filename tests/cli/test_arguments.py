@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import prepare, quote, read_lists, read_paths, rename, rewrite
+from steel_defects.cli.arguments import prepare, rewrite
 from steel_defects.cli.checking import settings_model
 from steel_defects.cli.manual import own_groups
 from steel_defects.core.settings import Role, keys_with, read
@@ -40,25 +40,42 @@ PATHS = [
 ]
 
 
+def rewritten(monkeypatch, command: str, *words: str) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [command, *words])
+    rewrite(command)
+    return sys.argv[1:]
+
+
+def value(word: str) -> object:
+    """As Hydra reads it."""
+    return OverridesParser.create().parse_override(word).value()
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_paths_arrive_as_typed(path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["command", f"input={path}", "white=4095"])
-    quote(("input",))
-    assert OverridesParser.create().parse_override(sys.argv[1]).value() == path
-    assert sys.argv[2] == "white=4095"
+    word, other = rewritten(monkeypatch, "predict", f"input={path}", "white=4095")
+    assert (value(word), other) == (path, "white=4095")
 
 
-@pytest.mark.parametrize("word", ["input=[a.ckpt,b.ckpt]", "input=null", "input='a b'", 'input="a b"', "other=1.10"])
-def test_what_is_left_alone(word, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["command", word])
-    quote(("input",))
-    assert sys.argv[1] == word
+def test_a_former_name_is_taken_for_todays(monkeypatch):
+    words = rewritten(monkeypatch, "train", "trainer.accelerator=gpu", "--multirun", "trainer.precision=16-mixed,bf16")
+    assert words == ["trainer.device=gpu", "--multirun", "trainer.precision=16-mixed,bf16"]
 
 
-def test_choices_of_a_sweep_are_left_alone(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["command", "--multirun", "input=a,b"])
-    quote(("input",))
-    assert sys.argv[2] == "input=a,b"
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["input=[a.ckpt,b.ckpt]"],
+        ["input=null"],
+        ["input="],
+        ["input='a b'"],
+        ['input="a b"'],
+        ["quality=1.10"],
+        ["--multirun", "input=a,b"],
+    ],
+)
+def test_what_is_left_alone(words, monkeypatch):
+    assert rewritten(monkeypatch, "predict", *words) == words
 
 
 @pytest.mark.parametrize(
@@ -71,18 +88,16 @@ def test_choices_of_a_sweep_are_left_alone(monkeypatch):
     ],
 )
 def test_lists_of_paths_are_divided_at_commas_outside_of_brackets(monkeypatch, typed, paths):
-    monkeypatch.setattr(sys, "argv", ["command", f"tags={typed}"])
-    read_paths("tags")
-    assert OverridesParser.create().parse_override(sys.argv[1]).value() == paths
+    (word,) = rewritten(monkeypatch, "dashboard", f"tags={typed}")
+    assert value(word) == paths
 
 
 def test_lists_and_other_names(monkeypatch):
-    monkeypatch.setattr(
-        sys, "argv", ["command", "format=onnx,openvino", "precision=[fp32]", "model=a.onnx", "models=b"]
-    )
-    read_lists(("format", "precision"))
-    rename("model", "checkpoint")
-    assert sys.argv[1:] == ["format=[onnx,openvino]", "precision=[fp32]", "checkpoint=a.onnx", "models=b"]
+    typed = ["format=onnx,openvino", "precision=[fp32]", "maps=classes,probabilities"]
+    assert rewritten(monkeypatch, "export", *typed) == ["format=[onnx,openvino]", *typed[1:]]
+    assert rewritten(monkeypatch, "predict", "model=2026_01.ckpt", "input=a b", "models=b", "model") == [
+        *("checkpoint='2026_01.ckpt'", "input='a b'", "models=b", "model")
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -91,19 +106,11 @@ def test_each_command_reads_its_own_keys_as_typed(command, monkeypatch):
     paths, several, lists = (keys_with(model, role) for role in (Role.PATH, Role.PATHS, Role.WORDS))
     paths = [key for key in paths if key not in several]
     words = dict.fromkeys(paths, "1.10") | dict.fromkeys((*several, *lists), "1.10,b")
-    monkeypatch.setattr(sys, "argv", [command, *(f"{key}={value}" for key, value in words.items()), "other=1.10"])
-    rewrite(command)
-    read = {one.key_or_group: one.value() for one in OverridesParser.create().parse_overrides(sys.argv[1:])}
-    assert read.pop("other") == 1.1
-    for key, value in read.items():
-        assert value == ("1.10" if key in paths else ["1.10", "b"] if key in several else [1.1, "b"])
-    assert read.keys() == words.keys()
-
-
-def test_predict_takes_its_model_by_that_name(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["predict", "model=2026_01.ckpt", "input=a b"])
-    rewrite("predict")
-    assert sys.argv[1:] == ["checkpoint='2026_01.ckpt'", "input='a b'"]
+    *typed, other = rewritten(monkeypatch, command, *(f"{key}={word}" for key, word in words.items()), "other=1.10")
+    assert value(other) == 1.1
+    for key, word in zip(words, typed, strict=True):
+        assert word.startswith(f"{key}=")
+        assert value(word) == ("1.10" if key in paths else ["1.10", "b"] if key in several else [1.1, "b"])
 
 
 def refusal(monkeypatch, capsys, command: str, *typed: str) -> list[str]:
@@ -167,27 +174,14 @@ def test_faults_of_a_file_and_of_the_command_line_are_told_together(monkeypatch,
         "defaults: [paper, _self_]\nlearning_rate: 0.5\nepoch: 3\noptimizer: adamm\nmomentum: 2\n"
         "augment:\n  also: {mixup: 0.2}\n"
     )
-    lines = refusal(
-        monkeypatch,
-        capsys,
-        "train",
-        "--config-dir",
-        str(tmp_path),
-        "recipe=mine",
-        "data.size=[100,100]",
-        "sed=1",
-        "speed=2",
-    )
-    of_file = [line for line in lines if line.endswith(f"  ({recipe})")]
+    typed = ["--config-dir", str(tmp_path), "recipe=mine", "data.size=[100,100]", "sed=1", "speed=2"]
+    lines = refusal(monkeypatch, capsys, "train", *typed)
     keys = [re.split("[=:]", line)[0] for line in lines]
     assert keys[0] == "sed"
-    assert sorted(keys[1:]) == sorted(
-        [
-            *("data.size", "speed", "recipe.learning_rate", "recipe.epoch", "recipe.optimizer", "recipe.momentum"),
-            "recipe.augment.also.mixup",
-        ]
-    )
-    assert len(of_file) == 5
+    of_file = ["learning_rate", "epoch", "optimizer", "momentum", "augment.also.mixup"]
+    assert sorted(keys[1:]) == sorted(["data.size", "speed", *(f"recipe.{key}" for key in of_file)])
+    told = [key for key, line in zip(keys, lines, strict=True) if line.endswith(f"  ({recipe})")]
+    assert sorted(told) == sorted(f"recipe.{key}" for key in of_file)
 
 
 def test_a_recipe_that_lacks_keys_is_told_which(monkeypatch, capsys, tmp_path):
@@ -200,10 +194,12 @@ def test_a_recipe_that_lacks_keys_is_told_which(monkeypatch, capsys, tmp_path):
 CHOICES = [
     (command, f"{group}={path.relative_to(Path(CONF_DIR) / group).with_suffix('').as_posix()}")
     for command in COMMANDS
-    for group in own_groups(Path(CONF_DIR) / f"{command}.yaml")
+    if command != "download"  # which takes no other data than Severstal's
+    for group in own_groups(command)
     for path in sorted((Path(CONF_DIR) / group).rglob("*.yaml"))
 ]
 NEEDED = {
+    "audit": {"checkpoint": "a.ckpt"},
     "predict": {"checkpoint": "a.ckpt", "input": "strips"},
     "report": {"runs": "study"},
     "evaluate": {"checkpoint": "a.ckpt"},

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.manual import manual
-from steel_defects.cli.manual_comments import read_comments
+from steel_defects.cli.manual import manual, read_comments
 
 pytestmark = pytest.mark.slow
 
@@ -159,15 +156,12 @@ def test_groups_are_the_commands_own(command, overrides):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_docstring_is_the_manual(command):
+def test_the_docstring_is_the_manual_and_hydra_asks_for_it(command):
     _, text = composed(command)
-    module = importlib.import_module(f"steel_defects.{command}.__main__")
-    assert text.startswith(inspect.cleandoc(module.__doc__) + "\n\n")
+    name = f"steel_defects.{command}.__main__"
+    docstring = importlib.util.find_spec(name).loader.get_code(name).co_consts[0]
+    assert text.startswith(inspect.cleandoc(docstring) + "\n\n")
     assert f"python -m steel_defects.{command}" in text
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_hydra_asks_for_it(command):
     chosen = dict(own_defaults(CONF / f"{command}.yaml"))
     assert chosen["override hydra/help"] == "steel"
     assert chosen["override hydra/job_logging"] in ("plain", "console")
@@ -183,24 +177,20 @@ def test_overrides_show():
     assert re.search(r"^  system=\$\{model.architecture\}-\$\{encoder.name\}$", text, re.MULTILINE)
 
 
-def test_a_folder_of_the_users_own(tmp_path):
+def test_a_folder_of_the_users_own(steel, tmp_path):
     """What `--config-dir` adds is listed, and its comments are read."""
     (tmp_path / "recipe").mkdir()
     (tmp_path / "recipe" / "mine.yaml").write_text("# Mine.\ndefaults: [paper, _self_]\n\nlr: 0.3   # rather bold\n")
-    call = [sys.executable, "-c", "from steel_defects.cli.scripts import train; train()"]
-    words = ["--config-dir", str(tmp_path), "recipe=mine", "--help"]
-    result = subprocess.run([*call, *words], capture_output=True, text=True)
+    result = steel("train", "--config-dir", tmp_path, "recipe=mine", "--help")
     assert result.returncode == 0, result.stderr
     assert re.search(r"^  recipe +\*mine  paper  strong$", result.stdout, re.MULTILINE)
     assert re.search(r"^  recipe\.lr=0\.3 +rather bold$", result.stdout, re.MULTILINE)
     assert "recipe=mine\nMine.\n" in result.stdout
 
 
-def test_dollars_stay_as_they_are():
-    words = ["output=a$b$CONFIG", "decision=${oc.env:HOME}/x.json", "input=${nowhere}", "--help"]
-    result = subprocess.run(
-        [sys.executable, "-m", "steel_defects.predict", *words], capture_output=True, text=True, env={"HOME": "/h"}
-    )
+def test_dollars_stay_as_they_are(steel, monkeypatch):
+    monkeypatch.setenv("HOME", "/h")
+    result = steel("predict", "output=a$b$CONFIG", "decision=${oc.env:HOME}/x.json", "input=${nowhere}", "--help")
     assert result.returncode == 0, result.stderr
     assert re.search(r"^  output=a\$b\$CONFIG +folder", result.stdout, re.MULTILINE)
     assert "  decision=/h/x.json" in result.stdout

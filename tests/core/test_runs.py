@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from steel_defects.core.errors import Fault, UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.train.history import HistoryWriter
 
@@ -19,32 +20,23 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 def test_summary_there_and_back(tmp_path):
     run = RunFolder(tmp_path)
-    run.write_summary(
-        {
-            "miou": float("nan"),
-            "speed": float("inf"),
-            "scores": {"a": np.float32(0.5), "b": np.float64("nan"), "c": np.float32("nan"), 3: np.int64(7)},
-            "size": (256, np.int32(1600)),
-            "per_class": np.array([[0.25, np.nan], [1.0, -np.inf]]),
-            "loss": torch.tensor(1.5),
-            "done": np.bool_(True),
-            "name": "tëst",
-            "none": None,
-            "count": 2,
-        }
-    )
-    assert run.read_summary() == {
-        "miou": None,
-        "speed": None,
-        "scores": {"a": 0.5, "b": None, "c": None, "3": 7},
-        "size": [256, 1600],
-        "per_class": [[0.25, None], [1.0, None]],
-        "loss": 1.5,
-        "done": True,
-        "name": "tëst",
-        "none": None,
-        "count": 2,
+    written_and_read = {
+        "miou": (float("nan"), None),
+        "speed": (float("inf"), None),
+        "scores": (
+            {"a": np.float32(0.5), "b": np.float64("nan"), "c": np.float32("nan"), 3: np.int64(7)},
+            {"a": 0.5, "b": None, "c": None, "3": 7},
+        ),
+        "size": ((256, np.int32(1600)), [256, 1600]),
+        "per_class": (np.array([[0.25, np.nan], [1.0, -np.inf]]), [[0.25, None], [1.0, None]]),
+        "loss": (torch.tensor(1.5), 1.5),
+        "done": (np.bool_(True), True),
+        "name": ("tëst", "tëst"),
+        "none": (None, None),
+        "count": (2, 2),
     }
+    run.write_summary({key: written for key, (written, _) in written_and_read.items()})
+    assert run.read_summary() == {key: read for key, (_, read) in written_and_read.items()}
     assert run.read_summary()["done"] is True
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
     assert "NaN" not in run.summary.read_text()
@@ -69,6 +61,13 @@ def test_a_summary_broken_off_while_it_is_written(tmp_path, monkeypatch):
         with pytest.raises(UserError, match="cannot be written: no space left"):
             run.write_summary({"miou": 0.6})
     assert run.read_summary() == {"miou": 0.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"], "nor is the part left behind"
+
+
+def test_a_table_makes_its_folder_and_takes_any_name(tmp_path):
+    path = tmp_path / "new" / "images.csv"
+    write_table(path, pd.DataFrame({"image": ["a\udcff.png"], "area": [1.5]}))
+    assert path.read_bytes() == b"image,area\na?.png,1.5\n"
 
 
 def test_no_summary(tmp_path):
@@ -86,33 +85,24 @@ def test_a_broken_summary(tmp_path, content):
 
 def test_names_of_the_files(tmp_path):
     run = RunFolder(tmp_path)
-    names = ["config", "split", "skipped", "faults", "best", "last", "history", "per_image"]
-    names += ["predictions", "summary", "figures"]
-    assert [getattr(run, name).relative_to(tmp_path).as_posix() for name in names] == [
-        ".hydra/config.yaml",
-        "split.csv",
-        "skipped.csv",
-        "faults.csv",
-        "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt",
-        "history.csv",
-        "per_image.csv",
-        "predictions.csv",
-        "summary.json",
-        "figures",
-    ]
+    names = {"config": ".hydra/config.yaml", "best": "checkpoints/best.ckpt", "last": "checkpoints/last.ckpt"}
+    names |= {name: f"{name}.csv" for name in ("split", "skipped", "faults", "history", "per_image", "predictions")}
+    names |= {"summary": "summary.json", "figures": "figures"}
+    assert {name: getattr(run, name).relative_to(tmp_path).as_posix() for name in names} == names
 
 
 def test_faults_as_a_table(tmp_path):
     faults = [
         Fault("train.csv", "class 9, of 4", 12),
-        Fault("train_images/a.jpg", 'is "cut short"', image="a.jpg"),
+        Fault("train_images/a\udcff.jpg", 'is "cut short"', image="a.jpg"),  # a name that is no UTF-8
     ]
-    write_faults(tmp_path / "faults.csv", faults)
-    lines = (tmp_path / "faults.csv").read_text().splitlines()
-    assert lines == ["file,row,message", 'train.csv,12,"class 9, of 4"', 'train_images/a.jpg,,"is ""cut short"""']
-    write_faults(tmp_path / "none.csv", [])
-    assert (tmp_path / "none.csv").read_text() == "file,row,message\n"
+    for listed, lines in (
+        (faults, ['train.csv,12,"class 9, of 4"', 'train_images/a?.jpg,,"is ""cut short"""']),
+        ([], []),
+    ):
+        write_faults(tmp_path / "faults.csv", listed)
+        assert (tmp_path / "faults.csv").read_text().splitlines() == ["file,row,message", *lines]
+    assert [path.name for path in tmp_path.iterdir()] == ["faults.csv"]
 
 
 def trainer_at(epoch: int, lead: bool = True, bar: object = None, **scores: float) -> SimpleNamespace:
@@ -155,21 +145,16 @@ def test_a_row_an_epoch(tmp_path):
 
 
 def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
-    clock = iter([100.0, 104.0, 150.0, 160.0])
-    monkeypatch.setattr("steel_defects.train.history.time.perf_counter", lambda: next(clock))
-    train(HistoryWriter(tmp_path / "history.csv"), range(1))
-    assert pd.read_csv(tmp_path / "history.csv")["train_seconds"].tolist() == [4.0]
-    assert pd.read_csv(tmp_path / "history.csv")["iterations_per_second"].tolist() == [2.5]
-
-
-def test_an_epoch_without_validation(tmp_path, monkeypatch):
-    clock = iter([0.0, 4.0, 100.0, 102.0])
+    """Of an epoch with validation, then of one without."""
+    clock = iter([100.0, 104.0, 150.0, 152.0])
     monkeypatch.setattr("steel_defects.train.history.time.perf_counter", lambda: next(clock))
     writer = HistoryWriter(tmp_path / "history.csv")
     train(writer, range(1))
     writer.on_train_epoch_start(trainer_at(1), None)
     writer.on_train_epoch_end(trainer_at(1), None)
-    assert pd.read_csv(tmp_path / "history.csv")["train_seconds"].tolist() == [4.0, 2.0]
+    rows = pd.read_csv(tmp_path / "history.csv")
+    assert rows["train_seconds"].tolist() == [4.0, 2.0]
+    assert rows["iterations_per_second"].tolist() == [2.5, 5.0]
 
 
 @pytest.mark.parametrize("again", [0, 2, 4])

@@ -1,4 +1,4 @@
-"""What the tests of the dashboard share: composed settings, the files of a dry run, and their panels, read back."""
+"""What the tests of the dashboard share: settings, the files of a dry run, and their panels, read back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from steel_defects import CONF_DIR
+from steel_defects.core.settings import read
 from steel_defects.dashboard.__main__ import dashboard
+from steel_defects.dashboard.settings import DashboardSettings
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +24,26 @@ def no_account(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
 
 
+def composed(*overrides: str, **changes: object) -> DashboardSettings:
+    """conf/dashboard.yaml with overrides, and with changes that are not typed."""
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        values = OmegaConf.to_container(compose("dashboard", list(overrides)), resolve=True)
+    return read(DashboardSettings, values | changes)
+
+
 @pytest.fixture(scope="session")
-def composed() -> Callable[..., dict]:
-    """conf/dashboard.yaml with overrides, as plain values."""
-
-    def make(*overrides: str) -> dict:
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            return OmegaConf.to_container(compose("dashboard", list(overrides)), resolve=True)
-
-    return make
+def given() -> Callable[..., DashboardSettings]:
+    return composed
 
 
-@pytest.fixture
-def dry_run(composed, tmp_path) -> Callable[..., SimpleNamespace]:
+@pytest.fixture(scope="session")
+def dry_run(tmp_path_factory) -> Callable[..., SimpleNamespace]:
     """Run the command dry; the files it writes as plain dicts, `workspace` and `report`."""
 
     def run(*overrides: str, **changes: object) -> SimpleNamespace:
-        assert dashboard(composed("dry_run=true", *overrides) | changes, tmp_path) == {}
-        return SimpleNamespace(**{path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")})
+        folder = tmp_path_factory.mktemp("dashboard")
+        assert dashboard(composed("dry_run=true", *overrides, **changes), folder) == {}
+        return SimpleNamespace(**{path.stem: json.loads(path.read_text()) for path in folder.iterdir()})
 
     return run
 
@@ -52,12 +56,12 @@ def walk(node: object) -> Iterator[dict]:
 
 
 @pytest.fixture(scope="session")
-def panels() -> Callable[[dict, str], list[dict]]:
-    """All panels of one of W&B's types in a file, wherever they stand in it."""
-    return lambda node, kind: [one for one in walk(node) if one.get("viewType") == kind]
+def configs() -> Callable[[dict, str], list[dict]]:
+    """What all panels of one of W&B's types show, wherever they stand in a file."""
+    return lambda node, kind: [panel["config"] for panel in walk(node) if panel.get("viewType") == kind]
 
 
 @pytest.fixture(scope="session")
 def run_sets() -> Callable[[dict], list[dict]]:
     """All that choose runs in a file."""
-    return lambda node: [runs for one in walk(node) for runs in one.get("runSets", [])]
+    return lambda node: [runs for part in walk(node) for runs in part.get("runSets", [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from collections import Counter
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from steel_defects.core.errors import UserError
 from steel_defects.core.settings import SettingFaults, read
 from steel_defects.data.augment import Augment, class_shares
 from steel_defects.data.dataset import EpochSampler, collate, limit_worker_threads
@@ -436,3 +438,67 @@ def test_a_bad_setting(settings, fault):
 def test_turns_that_never_happen_are_fine_for_strips():
     image = noise(0, (32, 64))
     assert augmenter((32, 64), SHARES, {"crop": 1}, also={"turn": 0})(image, image, (1,), "a", 0)[0].shape == (32, 64)
+
+
+OWN = """
+import numpy as np
+
+def marks(image, mask, rng):
+    row = rng.integers(image.shape[0])
+    image, mask = image.copy(), mask.copy()
+    image[row], mask[row] = 255, 4
+    return image, mask
+
+def fails(image, mask, rng): return image + "a", mask
+def floats(image, mask, rng): return image / 255, mask
+def smaller(image, mask, rng): return image, mask[:-1]
+def alone(image, mask, rng): return image
+def fifth(image, mask, rng): return image, mask + 5
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "my_marks.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    sys.modules.pop("my_marks", None)
+
+
+def test_a_function_of_ones_own_comes_last_and_is_drawn_like_the_others(own_module):
+    plain = augmenter((32, 48), SHARES, {"crop": 1}, gate=0.0)
+    own = augmenter((32, 48), SHARES, {"crop": 1}, gate=0.0, own="my_marks.marks")
+    raw, truth = noise(3, (64, 96), 200), np.zeros((64, 96), np.uint8)
+    rows = set()
+    for epoch in range(6):
+        image, mask = own(raw, truth, (), "a", epoch)
+        assert np.array_equal(image, own(raw, truth, (), "a", epoch)[0]), "another draw of the same sample"
+        (row,) = np.flatnonzero(mask.any(axis=1))
+        untouched = np.delete(np.arange(32), row)
+        np.testing.assert_array_equal(image[untouched], plain(raw, truth, (), "a", epoch)[0][untouched])
+        assert (image[row] == 255).all()
+        assert (mask[row] == 4).all()
+        rows.add(row)
+    assert len(rows) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fails", r"failed: .*my_marks\.py, line 10\)"),
+        ("floats", r"returned as image float64 of shape \[16, 16\]; it has to return uint8 of shape \[16, 16\]"),
+        ("smaller", r"returned as mask uint8 of shape \[15, 16\]"),
+        ("alone", "returned ndarray; it has to return image and mask"),
+        ("fifth", "returned a mask with class 5; there are 4"),
+    ],
+)
+def test_what_a_function_of_ones_own_must_not_return(own_module, name, message):
+    augment = augmenter((16, 16), SHARES, {"crop": 1}, own=f"my_marks.{name}")
+    with pytest.raises(UserError, match=rf"recipe\.augment\.own=my_marks\.{name} {message}"):
+        augment(noise(0, (16, 16)), np.zeros((16, 16), np.uint8), (), "a", 0)
+
+
+def test_a_function_of_ones_own_that_is_not_there():
+    with pytest.raises(UserError, match=r"recipe\.augment\.own=no_marks\.dust: there is no module no_marks"):
+        augmenter((16, 16), SHARES, {"crop": 1}, own="no_marks.dust")

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import read
 from steel_defects.data.images import read_grey
+from steel_defects.evaluate.settings import TuningSettings
 from steel_defects.evaluate.tune import Tuning, dice_grid, tune, write_decision
 from steel_defects.inference.decision import Decision, Maps, decision_path, read_decision
 from steel_defects.inference.scoring import score_samples
@@ -19,6 +21,9 @@ from steel_defects.models.scores import scores
 CLASSES = ("rust", "dents", "holes")
 THRESHOLDS = [0.3, 0.45, 0.5, 0.6, 0.8]
 AREAS = [0, 1, 15, 60, 250]
+
+
+GRID = TuningSettings(thresholds=THRESHOLDS, min_areas=AREAS)
 
 
 def dice_of(confusions: np.ndarray) -> np.ndarray:
@@ -31,7 +36,7 @@ def dice_of(confusions: np.ndarray) -> np.ndarray:
 def test_every_place_of_the_grid(blobs):
     """For each threshold and area, `Decision.mask` on every image and the scores of training."""
     engine, samples = blobs
-    tuning = tune(engine, samples, THRESHOLDS, AREAS)
+    tuning = tune(engine, samples, GRID)
     places = [(t, a) for t in range(len(THRESHOLDS)) for a in range(len(AREAS))]
     decisions = {str(place): Decision((THRESHOLDS[place[0]],) * 3, (AREAS[place[1]],) * 3) for place in places}
     counted = score_samples(engine, samples, decisions)
@@ -44,10 +49,10 @@ def test_every_place_of_the_grid(blobs):
 
 @pytest.mark.slow
 def test_the_choice_is_the_best_of_all_decisions(blobs):
-    """All 10^3 decisions of a smaller grid, classes decided together."""
+    """All 8^3 decisions of a smaller grid, classes decided together."""
     engine, samples = blobs
-    thresholds, areas = [0.4, 0.5, 0.6, 0.7, 0.85], [0, 30]
-    tuning = tune(engine, samples, thresholds, areas)
+    thresholds, areas = [0.4, 0.5, 0.6, 0.85], [0, 30]
+    tuning = tune(engine, samples, TuningSettings(thresholds=thresholds, min_areas=areas))
     pairs = [(t, a) for t in thresholds for a in areas]
     decisions = {
         str((i, j, k)): Decision((x[0], y[0], z[0]), (x[1], y[1], z[1]))
@@ -65,7 +70,7 @@ def test_the_choice_is_the_best_of_all_decisions(blobs):
 
 def test_argmax_is_always_tried(blobs):
     engine, samples = blobs
-    tuning = tune(engine, samples, [0.9], [500])
+    tuning = tune(engine, samples, TuningSettings(thresholds=[0.9], min_areas=[500]))
     assert tuning.thresholds == (0.5, 0.9)
     assert tuning.areas == (0, 500)
 
@@ -73,9 +78,9 @@ def test_argmax_is_always_tried(blobs):
 def test_same_for_any_number_of_threads(blobs):
     engine, samples = blobs
     engine.parallel = 1
-    one = tune(engine, samples, THRESHOLDS, AREAS)
+    one = tune(engine, samples, GRID)
     engine.parallel = 7
-    np.testing.assert_array_equal(tune(engine, samples, THRESHOLDS, AREAS).dice, one.dice)
+    np.testing.assert_array_equal(tune(engine, samples, GRID).dice, one.dice)
 
 
 def test_ties_go_to_argmax():
@@ -93,7 +98,7 @@ def test_gains_within_their_standard_error_are_left_alone(blobs):
         assert tuning.decision.thresholds == (threshold,)
 
     engine, samples = blobs
-    tuning = tune(engine, samples, THRESHOLDS, AREAS)
+    tuning = tune(engine, samples, GRID)
     grids = np.stack([dice_grid(engine(read_grey(s.path)), s.mask(), THRESHOLDS, AREAS, 3) for s in samples])
     t, a = tuning.argmax
     gains = grids - grids[:, :, t, a, None, None]
@@ -102,7 +107,7 @@ def test_gains_within_their_standard_error_are_left_alone(blobs):
 
 def test_absent_class_is_left_alone(blobs_without_holes):
     engine, samples = blobs_without_holes
-    tuning = tune(engine, samples, THRESHOLDS, AREAS)
+    tuning = tune(engine, samples, GRID)
     assert tuning.holding[2] == 0
     assert tuning.dice[2].max() > tuning.dice[2][tuning.argmax], "to call no hole at all would score better here"
     assert tuning.decision.thresholds[2] == 0.5
@@ -129,22 +134,20 @@ def test_corners_that_touch_are_one_defect():
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "areas", "message"),
+    ("key", "values"),
     [
-        ([0.5, 1.5], [0], "tuning.thresholds: 1.5 is no number from 0 to 1"),
-        (0.5, [0], "tuning.thresholds=0.5: a list"),
-        ([0.5], [-1], "tuning.min_areas: -1 is no number"),
-        ([0.5], ["x"], "tuning.min_areas: 'x'"),
+        *(("thresholds", wrong) for wrong in ([], [0.5, 1.5], [-0.1], [True], 0.5)),
+        *(("min_areas", wrong) for wrong in ([], [-1], ["x"], [0.5], [2**31])),
     ],
 )
-def test_mistakes(blobs, thresholds, areas, message):
-    with pytest.raises(UserError, match=message):
-        tune(*blobs, thresholds, areas)
+def test_mistakes(key, values):
+    with pytest.raises(UserError, match=f"^{key}=.*: a list of "):
+        read(TuningSettings, {"thresholds": [0.5], "min_areas": [2**31 - 1]} | {key: values})
 
 
 def test_written_decision(blobs, tmp_path):
     engine, samples = blobs
-    tuning = tune(engine, samples, THRESHOLDS, AREAS)
+    tuning = tune(engine, samples, GRID)
     data = SimpleNamespace(name="blobs", catalog=SimpleNamespace(data_hash="d"), split_hash="s")
     checkpoints = [tmp_path / "a" / "best.ckpt", tmp_path / "b" / "best.ckpt"]
     for checkpoint in checkpoints:

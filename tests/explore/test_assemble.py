@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from steel_defects.data.catalog import load_catalog
 from steel_defects.data.rle import encode
 from steel_defects.data.twins import orient
 from steel_defects.explore.assemble import assemble
-from steel_defects.explore.collect import Exploration, collect
+from steel_defects.explore.collect import Exploration
 from steel_defects.page.content import Report, Section
 
 pytestmark = pytest.mark.slow
@@ -35,17 +36,15 @@ def picture(seed: int, size=SIZE) -> np.ndarray:
     return cv2.resize(rng.integers(40, 220, (24, 24), dtype=np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def build(root: Path, labels: Mapping[str, Mapping[int, np.ndarray]], pictures: Mapping[str, np.ndarray]) -> Path:
-    (root / "train_images").mkdir(parents=True)
-    rows = [f"{name},{c},{encode(mask)}" for name, masks in labels.items() for c, mask in masks.items()]
-    (root / "train.csv").write_text("\n".join(["ImageId,ClassId,EncodedPixels", *rows]) + "\n")
-    for name, image in pictures.items():
-        (root / "train_images" / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    return root
+@pytest.fixture(scope="module")
+def look(write, explore):
+    """Explore pictures with labels, by image and class."""
 
+    def look(root: Path, labels: Mapping[str, Mapping[int, np.ndarray]], pictures: Mapping | None, **changes):
+        rows = [f"{name},{c},{encode(mask)}" for name, masks in labels.items() for c, mask in masks.items()]
+        return explore(write(root, rows, pictures), **{"classes": CLASSES} | changes)
 
-def explore(root: Path, **changes) -> Exploration:
-    return collect(root, **{"classes": CLASSES, "size": (32, 32), "progress": False} | changes)
+    return look
 
 
 def page(found: Exploration, **changes) -> Report:
@@ -58,13 +57,13 @@ def section(report: Report, name: str) -> Section:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> Exploration:
+def found(tmp_path_factory, look) -> Exploration:
     """20 pits of rising size, streaks that go with three of them, no patches, two clean images."""
     labels = {f"p{k:02}.png": {1: square(k + 1, 9, 9)} for k in range(20)}
     for k in (3, 4, 5):
         labels[f"p{k:02}.png"][2] = square(6, 60, 60) | square(5, 80, 80)
     pictures = {name: picture(k) for k, name in enumerate([*labels, "x.png", "y.png"])}
-    return explore(build(tmp_path_factory.mktemp("data") / "set", labels, pictures))
+    return look(tmp_path_factory.mktemp("data"), labels, pictures)
 
 
 def test_findings_are_the_counts(found):
@@ -130,6 +129,7 @@ def test_facts_name_size_and_the_hash_of_training(found, tmp_path):
 
 def test_contact_sheets_go_from_the_smallest_to_the_largest(found):
     pits, streaks = section(page(found, sheet=5), "contact").comparisons
+    assert (pits.name, streaks.name) == ("class-1", "class-2")
     assert [shown.image_id for shown in pits.pictures] == [f"p{k:02}.png" for k in (0, 5, 10, 14, 19)]
     assert pits.note == "5 of 20 images, from the smallest area of pits to the largest."
     assert pits.pictures[0].caption == "1 pixel, 0.01 % of the image"
@@ -140,14 +140,12 @@ def test_contact_sheets_go_from_the_smallest_to_the_largest(found):
     assert "contact" not in [section.name for section in page(found, sheet=0).sections]
 
 
-def test_an_image_that_is_gone_by_now_is_named(tmp_path):
-    root = build(
-        tmp_path / "set", {"a.png": {1: square(9)}, "b.png": {1: square(8)}}, {"a.png": picture(1), "b.png": picture(2)}
-    )
-    found = explore(root)
-    (root / "train_images" / "a.png").unlink()
+def test_an_image_that_is_gone_by_now_is_named(tmp_path, look):
+    labels = {"a.png": {1: square(9)}, "b.png": {1: square(8)}}
+    found = look(tmp_path, labels, {"a.png": picture(1), "b.png": picture(2)})
+    (tmp_path / "train_images" / "a.png").unlink()
     report = page(found)
-    assert [str(one) for one in report.omissions] == ["a.png: does not exist; not shown"]
+    assert [str(omission) for omission in report.omissions] == ["a.png: does not exist; not shown"]
     assert [shown.image_id for shown in section(report, "contact").comparisons[0].pictures] == ["b.png"]
 
 
@@ -156,13 +154,13 @@ def pixels(uri: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", ["same", "turned by 90", "mirrored up-down"])
-def test_twins_that_disagree_are_shown_alike(tmp_path, orientation):
+def test_twins_that_disagree_are_shown_alike(tmp_path, look, orientation):
     """Same picture, one turned; of the labels, one has lost a corner."""
     image, mask = picture(7), square(20, 8, 30)
     smaller = mask.copy()
     smaller[:40] = False
     labels = {"a.png": {1: mask}, "b.png": {1: orient(smaller, orientation)}}
-    found = explore(build(tmp_path / "set", labels, {"a.png": image, "b.png": orient(image, orientation)}))
+    found = look(tmp_path, labels, {"a.png": image, "b.png": orient(image, orientation)})
     report = page(found)
     assert report.findings[-1] == "1 pair of twins; its labels disagree."
     twins = section(report, "twins")
@@ -181,29 +179,28 @@ def test_twins_that_disagree_are_shown_alike(tmp_path, orientation):
     assert first.caption == ("" if orientation == "same" else f"here {orientation}")
 
 
-def test_of_many_twins_the_worst_are_shown_and_all_are_listed(tmp_path):
+def test_of_many_twins_the_worst_are_shown_and_all_are_listed(tmp_path, look):
     labels, pictures = {}, {}
     for k in range(4):
         for copy, side in (("a", 20), ("b", 19 - 3 * k)):
             labels[f"{k}{copy}.png"], pictures[f"{k}{copy}.png"] = {1: square(side)}, picture(k)
-    twins = section(page(explore(build(tmp_path / "set", labels, pictures)), sheet=2), "twins")
-    assert [one.title for one in twins.comparisons] == ["3a.png and 3b.png", "2a.png and 2b.png"]
+    twins = section(page(look(tmp_path, labels, pictures), sheet=2), "twins")
+    shown = [(pair.name, pair.title) for pair in twins.comparisons]
+    assert shown == [("pair-1", "3a.png and 3b.png"), ("pair-2", "2a.png and 2b.png")]
     assert [line[0] for line in twins.sheets[0].lines] == ["3a.png", "2a.png", "1a.png", "0a.png"]
     assert "Shown are 2 of the 3 pairs" in twins.notes[1]
 
 
 def test_twins_that_were_not_looked_for_are_not_denied(found):
-    report = page(found, looked_for_twins=False)
+    report = page(replace(found, looked_for_twins=False))
     assert "twins" not in [section.name for section in report.sections]
     assert not any("twin" in finding for finding in report.findings)
 
 
 @pytest.mark.parametrize(("count", "folded"), [(40, False), (41, True)])
-def test_many_faults_are_folded_away(tmp_path, count, folded):
-    root = build(tmp_path / "set", {"a.png": {1: square(5)}}, {"a.png": picture(0)})
-    with (root / "train.csv").open("a") as file:
-        file.writelines(f"a.png,{4 + k},1 1\n" for k in range(count))
-    report = page(explore(root))
+def test_many_faults_are_folded_away(tmp_path, write, explore, count, folded):
+    rows = [f"a.png,1,{encode(square(5))}", *(f"a.png,{4 + k},1 1" for k in range(count))]
+    report = page(explore(write(tmp_path, rows, {"a.png": picture(0)}), classes=CLASSES))
     faults = section(report, "faults")
     (table,) = faults.details if folded else faults.sheets
     assert not (faults.sheets if folded else faults.details)
@@ -214,17 +211,16 @@ def test_many_faults_are_folded_away(tmp_path, count, folded):
     assert "Data hash" not in report.facts
 
 
-def test_clean_images_alone_have_a_page(tmp_path):
-    report = page(explore(build(tmp_path / "set", {}, {"a.png": picture(0), "b.png": picture(1)})))
+def test_clean_images_alone_have_a_page(tmp_path, look):
+    report = page(look(tmp_path, {}, {"a.png": picture(0), "b.png": picture(1)}))
     assert report.findings[0] == "2 images, 0 with a defect; 0 defect regions."
     assert [section.name for section in report.sections] == ["classes", "images", "twins", "faults"]
 
 
 @pytest.mark.parametrize("image_size", [SIZE, None])
-def test_labels_alone_have_a_page(tmp_path, image_size):
-    root = build(tmp_path / "set", {"a.png": {1: square(5), 2: square(9, 40)}, "b.png": {1: square(3)}}, {})
-    (root / "train_images").rmdir()
-    report = page(explore(root, image_size=image_size))
+def test_labels_alone_have_a_page(tmp_path, look, image_size):
+    labels = {"a.png": {1: square(5), 2: square(9, 40)}, "b.png": {1: square(3)}}
+    report = page(look(tmp_path, labels, None, image_size=image_size))
     assert report.findings[0] == "2 images with a defect; 3 defect regions. Clean images are not listed."
     assert "There is no folder train_images/" in str(report.omissions[0])
     names = [section.name for section in report.sections]
@@ -236,10 +232,25 @@ def test_labels_alone_have_a_page(tmp_path, image_size):
         assert [line[1] for line in section(report, "classes").sheets[0].lines] == ["2", "1", "0", "3"]
 
 
-def test_severstals_classes_have_the_papers_numbers_beside_them(tmp_path):
+def test_severstals_classes_have_the_papers_numbers_beside_them(tmp_path, look):
     names = ["class_1", "class_2", "class_3", "class_4"]
-    root = build(tmp_path / "set", {"a.png": {1: square(5)}}, {"a.png": picture(0)})
-    table = section(page(explore(root, classes=names)), "classes").sheets[0]
+    found = look(tmp_path, {"a.png": {1: square(5)}}, {"a.png": picture(0)}, classes=names)
+    table = section(page(found), "classes").sheets[0]
     shares = [(line[3], line[6]) for line in table.lines[:4]]
     assert table.headings[3] == table.headings[6] == "paper"
     assert shares == [("12.6 %", "2.39 %"), ("3.48 %", "0.51 %"), ("73 %", "-"), ("11.3 %", "17 %")]
+
+
+def test_findings_of_one_of_each(tmp_path, write, explore):
+    rows = [f"a.png,1,{encode(square(20))}", f"a.png,2,{encode(square(9, 40))}", "b.png,1,1 2", "b.png,1,9 2"]
+    root = write(tmp_path, rows, {"a.png": picture(0)})
+    (root / "train_images" / "b.png").write_bytes(b"")
+    report = page(explore(root, classes=CLASSES))
+    assert report.findings[1:5] == [
+        "2 faults: training would refuse this data until they are mended. 1 of them is of an image that "
+        "data.on_bad=skip would leave out.",
+        "pits has 66.7 % of the regions; streaks 16.8 % of the defect area.",
+        "No image shows patches.",
+        "1 image shows more than one class.",
+    ]
+    assert report.omissions[-1].reason == "1 row is left out of all numbers: see the faults."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
-from scipy import ndimage
 
 import steel_defects
 from steel_defects import CONF_DIR, Defect, Model, Prediction, load_model
@@ -25,7 +25,9 @@ from steel_defects.core.settings import read
 from steel_defects.data.images import ImageError
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision, Maps
+from steel_defects.inference.defects import find_defects
 from steel_defects.inference.engine import Engine
+from steel_defects.inference.loading import open_engine
 from steel_defects.predict.__main__ import predict
 from steel_defects.predict.settings import PredictSettings
 
@@ -100,42 +102,13 @@ def test_the_command_writes_the_same(file, strips, tmp_path):
         ]
 
 
-@pytest.mark.parametrize("file", [CHECKPOINT, ONNX], ids=["ckpt", "onnx"])
-def test_masks_are_those_of_the_version_that_made_the_file(file, strips):
-    with (FIXTURES / "predictions.csv").open(newline="") as table:
-        codes = {(row["ImageId"], int(row["ClassId"])): row["EncodedPixels"] for row in csv.DictReader(table)}
-    model, differing, total = load_model(file, device="cpu"), 0, 0
-    for path in strips:
-        expected = np.zeros((400, 64), np.uint8)
-        for c in range(1, 5):
-            numbers = list(map(int, codes.get((path.name, c), "").split()))
-            for start, length in zip(numbers[::2], numbers[1::2], strict=True):
-                expected.ravel()[start - 1 : start - 1 + length] = c
-        differing += int((model.predict(path).mask != expected.T).sum())
-        total += int((expected > 0).sum())
-    assert total > 1000
-    assert differing <= 0.001 * total, "but for how CPUs round"
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_defects_agree_with_scipy(seed):
-    image = speckled(seed, (50, 120))
-    found = rule().predict(image)
+def test_defects_are_those_of_the_mask():
+    image = speckled(0, (50, 120))
+    found, sure = rule().predict(image), np.where(image > 150, image / 256, 0.1).astype(np.float32)
     np.testing.assert_array_equal(found.mask, np.where(image > 200, 2, np.where(image > 150, 1, 0)))
-    expected = []
-    for c, name in enumerate(CLASSES, start=1):
-        labels, count = ndimage.label(found.mask == c, np.ones((3, 3)))
-        for i, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-            box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-            sure = round(float((image[labels == i] / 256).mean()), 4)
-            expected.append((c, name, int((labels == i).sum()), box, sure))
-        assert count > 1
-        numbers = list(map(int, found.codes[c].split()))
-        drawn = np.zeros(image.size, bool)
-        for start, length in zip(numbers[::2], numbers[1::2], strict=True):
-            drawn[start - 1 : start - 1 + length] = True
-        np.testing.assert_array_equal(drawn.reshape(image.shape[::-1]).T, found.mask == c)
-    assert sorted((d.class_id, d.class_name, d.area, d.box, d.confidence) for d in found.defects) == sorted(expected)
+    np.testing.assert_array_equal(found.confidence, sure)
+    assert (found.codes, found.defects) == find_defects(found.mask, sure, CLASSES)
+    assert len(found.codes) == 2 < len(found.defects)
 
 
 def test_kinds_of_a_prediction(model, strips):
@@ -177,16 +150,6 @@ def test_a_file_its_bytes_and_its_pixels_give_the_same(model, strips):
     for other in others:
         assert np.abs(other.image.astype(int) - first.image).max() <= (1 if strips[1].suffix == ".jpg" else 0)
         np.testing.assert_array_equal(other.mask, first.mask)
-
-
-@pytest.mark.parametrize("kind", ["onnx", "xml", "checkpoint"])
-def test_arrays_as_they_come(exported, kind):
-    """Turned, read-only or cut out of another, at the net's size, where no resizing makes a new one."""
-    model, image = load_model(getattr(exported(), kind), device="cpu"), speckled(3, (64, 64))
-    locked = image.copy()
-    locked.flags.writeable = False
-    for given, plain in ((image[::-1, ::-1], np.ascontiguousarray(image[::-1, ::-1])), (locked, image)):
-        np.testing.assert_array_equal(model.predict(given).mask, model.predict(plain).mask)
 
 
 def test_a_prediction_keeps_its_image():
@@ -342,7 +305,7 @@ def test_decisions(exported, tmp_path):
     mapping = {"thresholds": [0.7, 0.2, 0.9], "min_area": [0, 0, 0]}
     for name, asked in {"argmax": "argmax", "file": tmp_path / "own.json", "mapping": mapping, "auto": "auto"}.items():
         found[name] = load_model(exported().onnx, decision=asked).predict(image)
-    maps = load_model(exported().onnx)._engine(image)
+    maps = open_engine(exported().onnx)(image)
     least = np.array([0, 0.7, 0.2, 0.9], np.float32)[maps.classes]
     for name in ("file", "mapping"):
         np.testing.assert_array_equal(found[name].mask, np.where(maps.confidence >= least, maps.classes, 0))
@@ -370,10 +333,6 @@ def test_keywords_reach_a_checkpoint(exported, make_checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"threads": 0}, "threads=0"),
-        ({"threads": "two"}, "threads=two"),
-        ({"tta": True}, "tta=True"),
-        ({"device": "cuda"}, "device=cuda"),
         ({"decision": "gone.json"}, "no file gone.json"),
         ({"decision": {"thresholds": [0.5], "min_area": [0]}}, "list of 4 numbers"),
     ],
@@ -425,7 +384,8 @@ ABSENT = """
 import sys
 
 ABSENT = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning", "timm", "pandas", "matplotlib",
-          "segmentation_models_pytorch", "albumentations", "onnx", "wandb", "sklearn", "skimage", "scipy", "hydra"}
+          "segmentation_models_pytorch", "albumentations", "onnx", "nncf", "wandb", "sklearn", "skimage", "scipy",
+          "hydra"}
 
 class Absent:
     def find_spec(self, name, *_):
@@ -436,15 +396,25 @@ sys.meta_path.insert(0, Absent())
 import numpy as np
 from steel_defects import load_model
 
-model = load_model(sys.argv[1])
-[found] = model.predict_many([sys.argv[2]])
-np.save(sys.argv[3], found.mask)
-assert found.overlay().shape == (*found.mask.shape, 3)
+*files, image = sys.argv[1:]
+for file in files:
+    [found] = load_model(file, threads=1).predict_many([image])
+    np.savez(f"{file}.npz", mask=found.mask, confidence=found.confidence)
+    assert found.overlay().shape == (*found.mask.shape, 3)
+assert not ABSENT & {name.partition(".")[0] for name in sys.modules}
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 """
 
 
-@pytest.mark.parametrize("kind", ["onnx", "xml"])
-def test_exported_files_need_no_torch(exported, strips, tmp_path, kind):
-    file = getattr(exported(), kind)
-    alone(ABSENT, file, strips[0], tmp_path / "mask.npy")
-    np.testing.assert_array_equal(np.load(tmp_path / "mask.npy"), load_model(file).predict(strips[0]).mask)
+def test_exported_files_need_neither_torch_nor_network(exported, strips, tmp_path, monkeypatch):
+    """The same where only the runtime is installed; and OpenVINO is kept from telling that it was imported."""
+    files = [shutil.copy(exported().xml.with_suffix(suffix), tmp_path) for suffix in (".onnx", ".xml", ".bin")][:2]
+    for key in ("CI", "TF_BUILD", "JENKINS_URL"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    alone(ABSENT, *files, strips[0])
+    assert not (tmp_path / "intel").exists(), "where OpenVINO's telemetry keeps its number"
+    for file in files:
+        given, expected = np.load(f"{file}.npz"), load_model(file, threads=1).predict(strips[0])
+        np.testing.assert_array_equal(given["mask"], expected.mask)
+        np.testing.assert_array_equal(given["confidence"], expected.confidence)

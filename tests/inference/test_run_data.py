@@ -62,7 +62,7 @@ def test_exported_files_lie_in_the_run_folder_or_beside_the_checkpoint(run, tmp_
 
 
 def test_another_choice_keeps_the_runs_split(run, own_settings):
-    data = load_run_data([run.best], CARD, chosen=own_settings.plain() | {"name": "chosen", "split": {"seed": 0}})
+    data = load_run_data([run.best], CARD, chosen=own_settings.changed({"name": "chosen", "split.seed": 0}))
     assert data.name == "chosen"
     assert parts(data) == parts(load_run_data([run.best], CARD))
 
@@ -95,10 +95,10 @@ def test_no_run_folder(tmp_path, own_settings, run):
     with pytest.raises(UserError, match=r"lies in no run folder.*data=severstal"):
         load_run_data(alone, CARD)
     with pytest.raises(UserError, match=r"data.split.file=<run folder>/split.csv; part=all"):
-        load_run_data(alone, CARD, chosen=own_settings.plain())
-    drawn = load_run_data(alone, CARD, chosen=own_settings.plain(), divided=False)
+        load_run_data(alone, CARD, chosen=own_settings)
+    drawn = load_run_data(alone, CARD, chosen=own_settings, divided=False)
     assert len(part_samples(drawn, "all", alone, CARD)) == 50
-    given = load_run_data(alone, CARD, chosen=own_settings.plain() | {"split": {"file": str(run.split)}})
+    given = load_run_data(alone, CARD, chosen=own_settings.changed({"split.file": str(run.split)}))
     assert given.split_hash == load_run_data([run.best], CARD).split_hash
 
 
@@ -107,7 +107,7 @@ def test_no_run_folder_but_the_split_it_was_trained_with(tmp_path, own_settings,
     split_hash = load_run_data([run.best], CARD).split_hash
     card = ModelCard(CLASSES, (32, 64), Decision.argmax(4), data={"split_hash": split_hash})
     alone = [tmp_path / "best.onnx"]
-    data = load_run_data(alone, card, chosen=own_settings.plain())
+    data = load_run_data(alone, card, chosen=own_settings)
     assert parts(data) == parts(load_run_data([run.best], CARD))
     assert part_samples(data, "test", alone, card)
     assert not caplog.text
@@ -150,8 +150,8 @@ def test_what_the_command_line_says():
     assert asked("data.image_size=null", "data.split.file=s.csv") == (None, {"image_size": None, "split.file": "s.csv"})
     assert asked("+data.synthetic.size=[64,400]") == (None, {"synthetic.size": [64, 400]})
     chosen, changes = asked("data=strip_steel", "data.root=/x")
-    assert chosen["root"] == "/x"
-    assert chosen["classes"] == ["inclusion", "patches", "scratches"]
+    assert chosen.root == "/x"
+    assert chosen.classes == ("inclusion", "patches", "scratches")
     assert not changes
 
 

@@ -19,9 +19,8 @@ from sklearn.metrics import log_loss
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.inference.loading import open_engine
-from steel_defects.models.losses import LOSSES, get_loss
+from steel_defects.models.losses import LOSSES, OwnLoss, get_loss
 from steel_defects.models.module import SegmentationModule
-from steel_defects.models.own_loss import OwnLoss
 from steel_defects.train.settings import read_settings
 from steel_defects.train.training import train
 
@@ -38,7 +37,7 @@ import torch.nn.functional as F
 focal = smp.losses.FocalLoss("multiclass")
 weighted = torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
 smooth = partial(F.cross_entropy, label_smoothing=0.1)
-learnt = torch.nn.Linear(2, 2)
+learnt = torch.nn.Bilinear(2, 2, 1)
 number = 3
 dtypes = []
 

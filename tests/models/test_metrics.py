@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import torch.multiprocessing as mp
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torchmetrics import JaccardIndex
 
+from steel_defects.core.errors import UserError
 from steel_defects.models.metrics import ImageConfusions, image_confusions
-from steel_defects.models.scores import per_image, scores
+from steel_defects.models.scores import Confusions, own_scores, per_image, scores
 
 CLASSES = ("a", "b", "c", "d")
 COUNT = len(CLASSES)
@@ -301,3 +303,55 @@ def test_two_processes_score_as_one(tmp_path):
     expected = {"images": list(range(13)), "confusions": confusions.tolist()}
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt") == expected
+
+
+OWN = """
+def area_error(confusions, classes):
+    true, predicted = confusions[:, 1:].sum(axis=(1, 2)), confusions[:, :, 1:].sum(axis=(1, 2))
+    return (abs(true - predicted) / confusions.sum(axis=(1, 2))).mean()
+
+def number_of_classes(confusions, classes): return len(classes)
+def no_number(confusions, classes): return "many"
+def dice(confusions, classes): return 0.5
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "her_scores.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    sys.modules.pop("her_scores", None)
+
+
+def test_scores_of_ones_own_stand_behind_the_projects(own_module):
+    prediction, truth = cases()["random"]
+    own = own_scores(["her_scores.area_error", "her_scores.number_of_classes"], CLASSES)
+    matrices = confusions_of(prediction, truth)
+    result = Confusions(matrices, matrices[:3]).scores(CLASSES, own)
+    shares = [abs((p > 0).mean() - (t > 0).mean()) for p, t in zip(prediction, truth, strict=True)]
+    assert result["area_error"] == pytest.approx(np.mean(shares))
+    assert result["native_area_error"] == pytest.approx(np.mean(shares[:3]))
+    assert result["number_of_classes"] == COUNT
+    keys = list(scores(matrices, CLASSES))
+    assert list(result)[: len(keys) + 3] == [*keys, "area_error", "number_of_classes", "native_miou"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["her_scores.dice"], "scores=her_scores.dice: another score has the name dice"),
+        (["her_scores.area_error", "her_scores.area_error"], "another score has the name area_error"),
+        (["area_error"], "scores=area_error is no <module>.<function>, such as my_scores.area_error"),
+    ],
+)
+def test_scores_of_ones_own_that_cannot_be(own_module, names, message):
+    with pytest.raises(UserError, match=message):
+        own_scores(names, CLASSES)
+
+
+def test_a_score_of_ones_own_that_fails(own_module):
+    own = own_scores(["her_scores.no_number"], CLASSES)
+    with pytest.raises(UserError, match="The score no_number failed: ValueError: could not convert string to float"):
+        scores(confusions_of(*cases()["random"]), CLASSES, own)

@@ -17,8 +17,11 @@ from torch import nn
 
 from steel_defects import CONF_DIR
 from steel_defects.core.errors import UserError
+from steel_defects.core.settings import read
+from steel_defects.models.architectures import ARCHITECTURES
 from steel_defects.models.barebone import BareBone
 from steel_defects.models.nets import build_net
+from steel_defects.models.settings import ModelSettings
 
 pytestmark = pytest.mark.slow
 
@@ -379,3 +382,27 @@ def test_running_statistics_follow_the_weights(encoder):
                 layer.train()(batch)
             left = (layer.running_mean - batch.mean((0, 2, 3))).abs().max()
             assert left < 0.1 * (before - after).abs().max()
+
+
+def test_an_architecture_of_ones_own(monkeypatch):
+    """SMP's Unet, as it is; its settings are refused without it, and with it read."""
+
+    def unet(encoder_name, outputs, output_stride, atrous_rates):
+        torch.manual_seed(0)
+        return smp.Unet(
+            encoder_name, encoder_depth=4, encoder_weights=None, decoder_channels=(32, 24, 16, 8), classes=outputs
+        )
+
+    settings = {"architecture": "unet", "output_stride": 16, "atrous_rates": [6, 12, 18]}
+    with pytest.raises(UserError, match="architecture=unet: deeplabv3plus, barebone, or one that the file adds"):
+        read(ModelSettings, settings)
+    with pytest.raises(UserError, match=r"model\.architecture=unet: it is one of deeplabv3plus, barebone\. One of"):
+        build_net("unet", "resnet18", 4)
+    monkeypatch.setitem(ARCHITECTURES, "unet", unet)
+    assert read(ModelSettings, settings).architecture == "unet"
+    net, reference = build_net("unet", "resnet18", 4).eval(), unet("resnet18", 5, 16, ()).eval()
+    image = torch.randint(0, 256, (2, 1, 32, 48), dtype=torch.uint8)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        torch.testing.assert_close(net(image), reference((image / 255 - mean) / std))
+    assert net.encoder is net.body.encoder

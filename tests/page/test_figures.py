@@ -85,15 +85,9 @@ def test_overlay_of_extremes():
 
 @pytest.mark.parametrize("epochs", [1, 12])
 def test_curves(tmp_path, epochs):
-    history = pd.DataFrame(
-        {
-            "epoch": range(epochs),
-            "train/loss": np.linspace(1.5, 0.2, epochs),
-            "val/loss": np.linspace(1.2, 0.4, epochs),
-            "val/miou": np.linspace(0, 0.5, epochs),
-            "val/miou_all": np.linspace(0.2, 0.7, epochs),
-        }
-    )
+    columns = {"train/loss": (1.5, 0.2), "val/loss": (1.2, 0.4), "val/miou": (0, 0.5), "val/miou_all": (0.2, 0.7)}
+    history = pd.DataFrame({name: np.linspace(*ends, epochs) for name, ends in columns.items()})
+    history["epoch"] = range(epochs)
     draw_curves(history, tmp_path / "curves.png")
     picture = read(tmp_path / "curves.png")
     half = picture.shape[1] // 2

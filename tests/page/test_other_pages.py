@@ -55,7 +55,7 @@ def finding(kind: str, score: float | None, note: str = "") -> Shown:
 AUDITED = [
     labelled("a.jpg", (64, 64), [finding(KINDS[0], 0.9, "Three nets see it."), finding(KINDS[0], 0.4)], "camera 2"),
     labelled(ODD, (64, 64), [finding(KINDS[1], 0.0625), finding(KINDS[0], None)]),
-    *(labelled(f"b{k:03}.jpg", (64, 64), [finding(KINDS[1], 0.5)]) for k in range(300)),
+    *(labelled(f"b{k:03}.jpg", (64, 64), [finding(KINDS[1], 0.5)]) for k in range(40)),
 ]
 SQUARES = [labelled(f"square{k}.jpg", (200, 200), caption=f"{k} pits") for k in range(5)]
 STRIPS = [labelled(f"strip{k}.jpg", (64, 400)) for k in range(3)]
@@ -126,11 +126,8 @@ def test_findings_of_one_kind_in_one_image_are_cards_in_their_order(page):
 def test_words_for_a_picture_take_names_as_they_are(page):
     choose(page, sort="by name")
     alts = [image.get_attribute("alt") for image in page.find_elements(By.CSS_SELECTOR, ".card .base")]
-    assert alts[:3] == [
-        f"{ODD}, labelled, and a missing label",
-        f"{ODD}, labelled, and a wrong class",
-        "a.jpg, labelled, and a missing label",
-    ]
+    expected = [(ODD, "missing label"), (ODD, "wrong class"), ("a.jpg", "missing label")]
+    assert alts[:3] == [f"{image_id}, labelled, and a {kind}" for image_id, kind in expected]
 
 
 def test_a_class_is_chosen_by_its_scores(page):
@@ -153,17 +150,6 @@ def test_the_choice_has_the_page_s_words(page):
         "Labels",
         "Suspicious labels",
     ]
-
-
-def test_hundreds_of_cards_come_a_few_at_a_time(page):
-    button, count = (page.find_element(By.ID, name) for name in ("page-more", "page-count"))
-    assert count.text == "304 of 304 match, 24 shown"
-    for shown in range(48, 304, 24):
-        button.click()
-        assert count.text == f"304 of 304 match, {shown} shown"
-    button.click()
-    assert count.text == "304 of 304 shown"
-    assert len(page.find_elements(By.CLASS_NAME, "card")) == 304
 
 
 def boxes(page, name: str) -> list[dict[str, float]]:
@@ -223,12 +209,12 @@ def test_labels_lie_over_the_image_and_have_a_switch_alone(page):
     assert page.find_element(By.CSS_SELECTOR, ".card .prediction").is_displayed()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_nothing_leaves_the_page_sideways(page, width):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+def test_nothing_leaves_the_page_sideways(page):
     root = page.find_element(By.TAG_NAME, "html")
-    assert root.get_property("scrollWidth") <= root.get_property("clientWidth") <= width
+    for width in (360, 768, 1280):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        assert root.get_property("scrollWidth") <= root.get_property("clientWidth") <= width
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

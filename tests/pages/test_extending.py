@@ -111,11 +111,14 @@ def test_the_page_has_what_it_promises():
         "masks_to_csv.py",
         "my_conf/encoder/ours.yaml",
         "my_encoders.py",
+        "my_nets.py",
         "my_losses.py",
+        "my_augment.py",
+        "my_scores.py",
         "my_conf/recipe/gentle.yaml",
     }
-    assert len(COMMANDS) == PAGE.count("\npython ") == 10
-    assert len([text for text in FILES.values() if len(text.splitlines()) <= 16]) == 5, "about ten lines each"
+    assert len(COMMANDS) == PAGE.count("\npython ") == 15
+    assert len([text for text in FILES.values() if len(text.splitlines()) <= 16]) == 8, "about ten lines each"
 
 
 def test_masks_become_labels(steps, desk):
@@ -157,7 +160,7 @@ def test_the_data_set_is_explored_by_its_name(steps, desk):
 
 def test_every_run_is_of_the_page_s_data(steps):
     runs = [run for step in steps for run in step.runs]
-    assert len(runs) == 8
+    assert len(runs) == 10
     for run in runs:
         summary = run.read_summary()
         assert summary["status"] == "finished"
@@ -239,3 +242,28 @@ def test_the_project_s_file_of_the_same_name_is_read(tmp_path):
     (tmp_path / "my_conf/data/strip_steel.yaml").write_text(FILES["my_conf/data/rust.yaml"])
     result = composed(tmp_path, "--config-dir", "my_conf", "data=strip_steel")
     assert yaml.safe_load(result.stdout)["data"]["name"] == "strip_steel"
+
+
+def test_own_architecture_is_trained_scored_and_exported(steps, desk):
+    run = next(steps_with(steps, "model.architecture=unet"))
+    keys = torch.load(run.best, weights_only=True)["state_dict"]
+    assert any(key.startswith("net.body.decoder.blocks.3.") for key in keys), "the blocks of a Unet"
+    assert run.read_summary()["architecture"] == "unet"
+    assert list((run.path / "export").glob("unet-*.xml"))
+    alone = [sys.executable, "-m", "steel_defects.evaluate", f"checkpoint={run.best}"]
+    result = subprocess.run(alone, cwd=desk, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "model.architecture=unet: it is one of deeplabv3plus, barebone" in result.stderr
+
+
+def test_own_score_stands_beside_the_others(steps):
+    run = next(steps_with(steps, "scores=["))
+    test = run.read_summary()["test"]
+    assert 0 <= test["area_error"] <= 1
+    assert "val/area_error" in run.read_history()
+    outputs = [step.output for step in steps if "scores=[" in step.command]
+    assert len(outputs) == 2
+    for output in outputs:
+        assert "area_error" in output
+    rounded = f"{test['area_error']:.3f}"
+    assert all(rounded in output for output in outputs), "evaluate finds what the training found"

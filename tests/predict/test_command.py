@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -24,22 +23,19 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.settings import read
 from steel_defects.data import rle
 from steel_defects.inference import model
-from steel_defects.inference.card import ModelCard
-from steel_defects.inference.decision import Decision, Maps
-from steel_defects.inference.engine import Engine
+from steel_defects.inference.decision import Decision
 from steel_defects.predict import __main__ as command
 from steel_defects.predict.settings import PredictSettings
 from steel_defects.predict.tables import TABLES
 
 pytestmark = pytest.mark.slow
 
-CLASSES = ("scratch", "patch")
+CLASSES = ("scratch", "patch, large")
 TUNED = Decision((0.8, 0.5), (4, 0))
 
-# A process with a net that is a rule; 0.2 s an image, if told so.
+# A process with a net that is a rule; each image takes PAUSE s.
 SCRIPT = """
 import sys, time
-from pathlib import Path
 import numpy as np
 from steel_defects.inference import model
 from steel_defects.predict import __main__ as predict
@@ -58,18 +54,6 @@ predict.main()
 """
 
 
-class Rule(Engine):
-    """What is brighter than 150 is class 1, than 200 class 2."""
-
-    def __init__(self) -> None:
-        self.card, self.parallel = ModelCard(CLASSES, (8, 8), TUNED, system="rule"), 1
-        self.about = {"engine": "rule", "device": "cpu", "precision": "fp32", "versions": {}}
-
-    def __call__(self, image: np.ndarray) -> Maps:
-        sure = np.where(image > 150, image / 255, 0.1).astype(np.float32)
-        return Maps(np.where(image > 200, 2, 1).astype(np.uint8), sure)
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Six strips, each with one defect of each class: one of 12 pixels, one of 20."""
@@ -85,10 +69,15 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def opened(monkeypatch) -> list:
+def opened(monkeypatch, rule) -> list:
     """Opens the rule whatever is asked for, and keeps what was."""
     calls = []
-    monkeypatch.setattr(model, "open_engine", lambda *args, **options: calls.append((args, options)) or Rule())
+
+    def open_engine(*args, **options):
+        calls.append((args, options))
+        return rule(1, decision=TUNED)
+
+    monkeypatch.setattr(model, "open_engine", open_engine)
     return calls
 
 
@@ -99,16 +88,9 @@ def run(folder: Path, **options):
     return command.predict(read(PredictSettings, values | defaults | options))
 
 
-def rows(path: Path) -> list[dict]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def process(cwd: Path, *overrides: str, pause: float | None = 0, wait: bool = True):
-    """The command in a process of its own: the real one, or with the rule where there is a pause."""
-    start = ["-m", "steel_defects.predict"] if pause is None else ["-c", SCRIPT.replace("PAUSE", str(pause))]
-    started = subprocess.Popen(
-        [sys.executable, *start, *overrides],
+def process(cwd: Path, *overrides: str, pause: float = 0) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.replace("PAUSE", str(pause)), *overrides],
         cwd=cwd,
         env=os.environ | {"COLUMNS": "200"},
         stdout=subprocess.PIPE,
@@ -116,10 +98,6 @@ def process(cwd: Path, *overrides: str, pause: float | None = 0, wait: bool = Tr
         text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # background shells pass on deafness
     )
-    if not wait:
-        return started
-    output, _ = started.communicate(timeout=120)
-    return subprocess.CompletedProcess(started.args, started.returncode, output)
 
 
 def test_needs_no_training_packages():
@@ -145,19 +123,22 @@ def test_settings_reach_the_engine(folder, opened):
 
 
 @pytest.mark.parametrize(
-    ("asked", "areas"), [("auto", (0, 120)), ("argmax", (72, 120)), ("file", (72, 0)), ("strict", (0, 0))]
+    ("asked", "areas", "said"),
+    [
+        ("auto", (0, 120), "scratch from 0.8, 4 px"),
+        ("argmax", (72, 120), "argmax"),
+        ({"thresholds": [0.6, 0.5], "min_area": [0, 21]}, (72, 0), "file.json"),
+        ({"thresholds": [0.99, 0.99], "min_area": [0, 0]}, (0, 0), "0.99"),
+    ],
 )
-def test_decision(folder, opened, asked, areas, caplog):
+def test_decision(folder, opened, asked, areas, said, caplog):
     caplog.set_level(logging.INFO)
-    for name, values in {"file": {"thresholds": [0.6, 0.5], "min_area": [0, 21]}, "strict": TUNED.as_dict()}.items():
-        if name == "strict":
-            values = {"thresholds": [0.99, 0.99], "min_area": [0, 0]}
-        (folder / f"{name}.json").write_text(json.dumps(values))
-    given = asked if asked in ("auto", "argmax") else str(folder / f"{asked}.json")
-    totals = run(folder, decision=given).totals
+    if isinstance(asked, dict):
+        (folder / "file.json").write_text(json.dumps(asked))
+        asked = str(folder / "file.json")
+    totals = run(folder, decision=asked).totals
     assert tuple(totals.classes[name].area for name in CLASSES) == areas
-    expected = {"auto": "scratch from 0.8, 4 px", "argmax": "argmax", "file": "file.json"}.get(asked, "0.99")
-    assert expected in caplog.text
+    assert said in caplog.text
 
 
 def test_results_do_not_go_among_the_images(folder, opened):
@@ -196,24 +177,22 @@ def test_nothing_is_opened_for_a_used_folder(folder, opened):
     assert len(opened) == 1
 
 
-def test_resume_wants_the_same_model(folder, opened):
-    run(folder)
-    assert run(folder, resume=True).predicted == 0
-    (folder / "net.onnx").write_bytes(b"tuned")
-    with pytest.raises(UserError, match=r"model.*net\.onnx"):
-        run(folder, resume=True)
-    (folder / "net.onnx").write_bytes(b"net")
-    with pytest.raises(UserError, match="decision"):
-        run(folder, resume=True, decision="argmax")
-
-
-def test_weights_beside_an_openvino_file_count(folder, opened):
+def test_resume_wants_the_same_model_and_settings(folder, opened):
     (folder / "net.xml").write_bytes(b"graph")
-    (folder / "net.bin").write_bytes(b"weights")
-    run(folder, checkpoint=str(folder / "net.xml"))
+    (folder / "net.bin").write_bytes(b"weights")  # beside an OpenVINO file
+    net = str(folder / "net.xml")
+    run(folder, checkpoint=net)
+    tables = {name: (folder / "out" / name).read_bytes() for name in TABLES}
+    assert run(folder, checkpoint=net, resume=True).predicted == 0
+    for change in ({"decision": "argmax"}, {"white": 9}, {"tta": True}):
+        with pytest.raises(UserError, match=next(iter(change))):
+            run(folder, checkpoint=net, resume=True, **change)
+    with pytest.raises(UserError, match=r"model.*net\.xml.*net\.onnx"):
+        run(folder, resume=True)
     (folder / "net.bin").write_bytes(b"others")
-    with pytest.raises(UserError, match="model"):
-        run(folder, checkpoint=str(folder / "net.xml"), resume=True)
+    with pytest.raises(UserError, match=r"model.*net\.xml"):
+        run(folder, checkpoint=net, resume=True)
+    assert tables == {name: (folder / "out" / name).read_bytes() for name in TABLES}
 
 
 SAMPLES = {
@@ -223,7 +202,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("layout", SAMPLES)
-def test_submission(folder, opened, layout, caplog):
+def test_submission(folder, opened, rows, layout, caplog):
     caplog.set_level(logging.INFO)
     (folder / "sample.csv").write_text(SAMPLES[layout])
     summary = run(folder, submission=str(folder / "sample.csv"), decision="argmax")
@@ -240,44 +219,38 @@ def test_submission(folder, opened, layout, caplog):
         np.testing.assert_array_equal(rle.decode(code, 20, 50), mask == c)
     # The rest can be had later in the same place.
     assert run(folder, decision="argmax", resume=True).predicted == 4
+    with pytest.raises(UserError, match="would be written over by the results"):
+        run(folder, decision="argmax", resume=True, submission=str(folder / "out" / "submission.csv"))
 
 
-def test_submission_with_a_bad_image(folder, opened):
+def test_submission_with_a_bad_image(folder, opened, rows, caplog):
     (folder / "sample.csv").write_text(SAMPLES["row per class"])
     (folder / "in" / "1.png").write_bytes(b"")
     assert run(folder, submission=str(folder / "sample.csv")).totals.bad == 1
     answers = {row["ImageId_ClassId"]: row["EncodedPixels"] for row in rows(folder / "out" / "submission.csv")}
     assert answers["1.png_1"] == answers["1.png_2"] == ""
     assert answers["4.png_2"]
+    assert "handed in as clean: 1 image, 1.png first" in caplog.text
 
 
-def test_submission_lists_all_that_is_missing(folder, opened):
-    names = ["0.png", "x.png", "y.png", "2.png", "3.png"]
-    lines = "".join(f"{name}_{c},\n" for name in names for c in (1, 2))
-    (folder / "sample.csv").write_text(f"ImageId_ClassId,EncodedPixels\n{lines}")
-    with pytest.raises(UserError, match="2 of 5") as caught:
+def test_a_submission_that_lists_what_is_not_there_begins_nothing(folder, opened):
+    (folder / "sample.csv").write_text(SAMPLES["row per class"].replace("4.png", "x.png"))
+    with pytest.raises(UserError, match=r"1 of 2 images[^/]*x\.png"):
         run(folder, submission=str(folder / "sample.csv"))
-    assert "x.png" in str(caught.value)
-    assert "y.png" in str(caught.value)
     assert not (folder / "out").exists()
-    (folder / "in" / "sub" / "0.png").write_bytes(b"")
-    (folder / "sample.csv").write_text("ImageId_ClassId,EncodedPixels\n0.png_1,\n0.png_2,\n")
-    with pytest.raises(UserError, match=r"more than once[^/]*0\.png"):
-        run(folder, submission=str(folder / "sample.csv"))
 
 
-def test_command_from_start_to_end(folder):
+def test_command_from_start_to_end(folder, opened, steel):
     """0 when all is well, 1 with bad images, and nothing but the results left behind."""
-    before = set(folder.rglob("*"))
-    done = process(folder, "checkpoint=net.onnx", "input=in")
-    assert done.returncode == 0, done.stdout
-    assert all(words in done.stdout for words in ("6 images", "images/s", "patch", "120", "Results: predictions"))
-    new = set(folder.iterdir()) - before
-    assert new == {folder / "predictions"}
+    before = set(folder.iterdir())
+    done = steel("predict", "checkpoint=net.onnx", "input=in", cwd=folder)
+    assert done.returncode == 0, done.output
+    assert all(words in done.output for words in ("6 images", "images/s", "patch", "120", "Results: predictions"))
+    assert set(folder.iterdir()) - before == {folder / "predictions"}
     (folder / "in" / "bad.jpg").write_bytes(b"<html>")
-    done = process(folder, "checkpoint=net.onnx", "input=in/**", "output=second", "overlays=false")
-    assert done.returncode == 1, done.stdout
-    assert "bad.jpg: is not an image" in done.stdout
+    done = steel("predict", "checkpoint=net.onnx", "input=in/**", "output=second", "overlays=false", cwd=folder)
+    assert done.returncode == 1, done.output
+    assert "bad.jpg: is not an image" in done.output
 
 
 @pytest.mark.parametrize(
@@ -288,32 +261,35 @@ def test_command_from_start_to_end(folder):
         (["--multirun", "checkpoint=a.onnx,b.onnx", "input=in"], "--multirun"),
     ],
 )
-def test_mistakes_end_with_2(folder, overrides, says):
+def test_mistakes_end_with_2(folder, steel, overrides, says):
     before = set(folder.rglob("*"))
-    done = process(folder, *overrides, pause=None)
+    done = steel("predict", *overrides, cwd=folder)
     assert done.returncode == 2
-    assert says in done.stdout
-    assert "Traceback" not in done.stdout
+    assert says in done.output
+    assert "Traceback" not in done.output
     assert set(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_and_gone_on_with(folder, blow):
-    expected = process(folder, "checkpoint=net.onnx", "input=in", "output=whole")
-    assert expected.returncode == 0, expected.stdout
-    running = process(folder, "checkpoint=net.onnx", "input=in", pause=0.3, wait=False)
+def test_stopped_and_gone_on_with(folder, rows, blow):
+    (folder / "sample.csv").write_text(SAMPLES["row per image"] + "".join(f"{k}.png,,0\n" for k in (0, 2, 3, 5)))
+    words = ["checkpoint=net.onnx", "input=in", "submission=sample.csv"]
+    whole = process(folder, *words, "output=whole")
+    running = process(folder, *words, pause=0.3)
     journal, until = folder / "predictions" / "journal.jsonl", time.monotonic() + 60
     while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
         time.sleep(0.02)
     running.send_signal(blow)
     output, _ = running.communicate(timeout=60)
+    assert not (folder / "predictions" / "submission.csv").exists()
     if blow == signal.SIGINT:
         assert running.returncode == 130, output
-        assert "steel_defects.predict checkpoint=net.onnx input=in resume=true" in output
+        assert f"steel_defects.predict {' '.join(words)} resume=true" in output
         assert "Traceback" not in output
         assert 2 <= len(rows(folder / "predictions" / "images.csv")) < 6
-    again = process(folder, "checkpoint=net.onnx", "input=in", "resume=true")
-    assert again.returncode == 0, again.stdout
-    for name in TABLES:
+    for done in (process(folder, *words, "resume=true"), whole):
+        output, _ = done.communicate(timeout=60)
+        assert done.returncode == 0, output
+    for name in (*TABLES, "submission.csv"):
         assert (folder / "predictions" / name).read_bytes() == (folder / "whole" / name).read_bytes()
     assert not list(folder.rglob("*.part"))

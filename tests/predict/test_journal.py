@@ -23,12 +23,15 @@ def write(output, records=RECORDS) -> bytes:
     return (output / JOURNAL).read_bytes()
 
 
+def known(journal: Journal) -> list[bool]:
+    return [journal.get(record["image"]) == record for record in RECORDS]
+
+
 def test_records_come_back(tmp_path):
     write(tmp_path / "deep" / "out")
     with Journal(tmp_path / "deep" / "out", HEAD, resume=True) as journal:
         assert [journal.get(record["image"]) for record in RECORDS] == RECORDS
         assert journal.get("other.jpg") is None
-        assert "other.jpg" not in journal
         assert not journal.dropped
         again = RECORDS[0] | {"codes": {}}
         journal.append(again)
@@ -52,7 +55,7 @@ def test_cut_anywhere(tmp_path):
         (tmp_path / JOURNAL).write_bytes(whole[:cut])
         kept = max(0, whole[:cut].count(b"\n") - 1)
         with Journal(tmp_path, HEAD, resume=True) as journal:
-            assert [record["image"] in journal for record in RECORDS] == [k < kept for k in range(len(RECORDS))]
+            assert known(journal) == [k < kept for k in range(len(RECORDS))]
             assert journal.dropped == (cut > 0 and not whole[:cut].endswith(b"\n"))
             for record in RECORDS[kept:]:
                 journal.append(record)
@@ -75,7 +78,7 @@ def test_damage_in_the_middle_costs_one_record(tmp_path):
     (tmp_path / JOURNAL).write_bytes(b"".join(lines))
     with Journal(tmp_path, HEAD, resume=True) as journal:
         assert journal.dropped == 1
-        assert [record["image"] in journal for record in RECORDS] == [True, False, True, True]
+        assert known(journal) == [True, False, True, True]
         journal.append(RECORDS[1])
     with Journal(tmp_path, HEAD, resume=True) as journal:
         assert [journal.get(record["image"]) for record in RECORDS] == RECORDS

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from steel_defects.core.runs import RunFolder
-from steel_defects.report.choose import shown_runs, typical, worst
+from steel_defects.report.choose import Typical, shown_runs, typical, worst
 from steel_defects.report.records import Run, Study, System
 
 CLASSES = ["pits", "streaks", "patches"]
@@ -38,25 +38,26 @@ def run(seed: int, per_image: pd.DataFrame | None, predictions: bool = True) -> 
 
 
 @pytest.fixture
-def study() -> Study:
+def shown() -> dict[str, Run]:
+    """The runs that stand for three systems."""
     rng = np.random.default_rng(0)
-    return Study([System(name, None, [run(0, table(rng)), run(1, table(rng))]) for name in ("b", "a", "c")])
+    return {name: run(0, table(rng)) for name in ("b", "a", "c")}
 
 
 def test_the_lowest_seed_that_has_both_tables_is_shown():
     rows = table(np.random.default_rng(0))
-    runs = [run(1, rows, predictions=False), run(2, None), run(3, rows), run(4, rows)]
+    runs = [run(1, rows, predictions=False), run(2, None), run(4, rows), run(3, rows)]
     study = Study([System("some", None, runs), System("none", None, runs[:2])])
     assert {name: shown.seed for name, shown in shown_runs(study).items()} == {"some": 3}
 
 
-def expected_worst(study: Study, per_group: int) -> list[str]:
+def expected_worst(shown: dict[str, Run], per_group: int) -> list[str]:
     chosen = []
-    for system in study.systems:
-        rows = list(system.runs[0].per_image.to_dict("index").items())
+    for each in shown.values():
+        rows = list(each.per_image.to_dict("index").items())
         for name in CLASSES:
-            own = sorted((row[f"native_iou_{name}"], image) for image, row in rows if row[f"native_true_{name}"])
-            chosen += [image for _, image in own[:per_group]]
+            ious = sorted((row[f"native_iou_{name}"], image) for image, row in rows if row[f"native_true_{name}"])
+            chosen += [image for _, image in ious[:per_group]]
         false = []
         for image, row in rows:
             pixels = sum(row[f"native_predicted_{name}"] for name in CLASSES)
@@ -67,20 +68,20 @@ def expected_worst(study: Study, per_group: int) -> list[str]:
 
 
 @pytest.mark.parametrize("per_group", [1, 3, 1000])
-def test_the_worst_are_those_of_every_system_class_and_false_alarm(study, per_group):
-    assert worst(study, per_group) == expected_worst(study, per_group)
+def test_the_worst_are_those_of_every_system_class_and_false_alarm(shown, per_group):
+    assert worst(shown, per_group) == expected_worst(shown, per_group)
 
 
 def test_a_clean_image_without_a_false_alarm_is_not_among_the_worst():
     rows = table(np.random.default_rng(0), clean=1.0)
     rows[[f"native_predicted_{name}" for name in CLASSES]] = 0
     rows.loc["005.png", "native_predicted_pits"] = 1
-    assert worst(Study([System("a", None, [run(0, rows)])]), 10) == ["005.png"]
+    assert worst({"a": run(0, rows)}, 10) == ["005.png"]
 
 
-def kinds_of(study: Study) -> dict[tuple[str, ...], dict[str, float]]:
+def kinds_of(shown: dict[str, Run]) -> dict[tuple[str, ...], dict[str, float]]:
     """Set of classes -> image -> its IoU, averaged over the systems."""
-    tables = [system.runs[0].per_image for system in study.systems]
+    tables = [each.per_image for each in shown.values()]
     kinds: dict[tuple[str, ...], dict[str, float]] = {}
     for image in tables[0].index:
         kind = tuple(name for name in CLASSES if tables[0].loc[image, f"native_true_{name}"] > 0)
@@ -88,17 +89,17 @@ def kinds_of(study: Study) -> dict[tuple[str, ...], dict[str, float]]:
     return kinds
 
 
-def test_typical_images_have_the_median_iou_of_their_kind(study):
-    kinds, chosen = kinds_of(study), typical(study)
+def test_typical_images_have_the_median_iou_of_their_kind(shown):
+    kinds, chosen = kinds_of(shown), typical(shown)
     assert list(chosen.one) == CLASSES
     assert len(chosen.several) == 3
     for kind, image in [*(((name,), image) for name, image in chosen.one.items()), *chosen.several.items()]:
         assert kinds[kind][image] == pytest.approx(statistics.median_low(kinds[kind].values()))
 
 
-def test_of_the_combinations_of_defects_the_most_frequent_are_typical(study):
-    counts = {kind: len(images) for kind, images in kinds_of(study).items() if len(kind) > 1}
-    chosen = list(typical(study, several=2).several)
+def test_of_the_combinations_of_defects_the_most_frequent_are_typical(shown):
+    counts = {kind: len(images) for kind, images in kinds_of(shown).items() if len(kind) > 1}
+    chosen = list(typical(shown, several=2).several)
     assert len(counts) > 2
     assert sorted((counts[kind] for kind in chosen), reverse=True) == sorted(counts.values(), reverse=True)[:2]
 
@@ -107,29 +108,23 @@ def test_ties_are_ordered_by_id():
     rows = table(np.random.default_rng(0))
     alone = (rows["native_true_pits"] > 0) & ~rows[["native_true_streaks", "native_true_patches"]].any(axis=1)
     rows.loc[rows["native_true_pits"] > 0, ["native_iou", "native_iou_pits"]] = 0.5
-    study = Study([System("a", None, [run(0, rows)])])
+    shown = {"a": run(0, rows)}
     ids = sorted(rows.index[alone])
-    assert typical(study).one["pits"] == ids[(len(ids) - 1) // 2]
-    assert worst(study, 2)[:2] == sorted(rows.index[rows["native_true_pits"] > 0])[:2]
+    assert typical(shown).one["pits"] == ids[(len(ids) - 1) // 2]
+    assert worst(shown, 2)[:2] == sorted(rows.index[rows["native_true_pits"] > 0])[:2]
 
 
 def test_only_images_that_all_systems_were_tested_on_are_typical():
     rows = table(np.random.default_rng(0))
     alone = sorted(rows.index[(rows[[f"native_true_{name}" for name in CLASSES]] > 0).sum(axis=1) == 1])
-    halves = [rows.drop(alone[1:]), rows]
-    chosen = typical(Study([System(name, None, [run(0, half)]) for name, half in zip("ab", halves, strict=True)]))
+    chosen = typical({"a": run(0, rows.drop(alone[1:])), "b": run(0, rows)})
     assert list(chosen.one.values()) == alone[:1]
 
 
-def test_kinds_without_an_image_are_absent():
+def test_kinds_without_an_image_are_absent_and_without_a_run_nothing_is_chosen():
     rows = table(np.random.default_rng(0))
     rows = rows[(rows[["native_true_streaks", "native_true_patches"]] == 0).all(axis=1)]
-    chosen = typical(Study([System("a", None, [run(0, rows)])]))
-    assert list(chosen.one) == ["pits"]
-    assert chosen.several == {}
-
-
-def test_nothing_is_chosen_where_no_run_can_be_shown():
-    study = Study([System("a", None, [run(0, None)])])
-    assert worst(study, 3) == []
-    assert (typical(study).one, typical(study).several) == ({}, {})
+    chosen = typical({"a": run(0, rows)})
+    assert (list(chosen.one), chosen.several) == (["pits"], {})
+    assert worst({}, 3) == []
+    assert typical({}) == Typical({}, {})

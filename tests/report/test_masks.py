@@ -9,7 +9,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.data.rle import encode
 from steel_defects.report.masks import LabelledImages, PredictedMasks
-from steel_defects.report.records import Run, Study, System
+from steel_defects.report.records import Run
 
 CLASSES = ["pits", "streaks"]
 TRUTH = np.zeros((20, 60), np.uint8)
@@ -33,10 +33,6 @@ def make_run(root, rows: pd.DataFrame | None = None, ids=("a.png", "clean.png"))
     return Run(RunFolder("runs/one"), summary, settings, [], pd.DataFrame(), per_image, rows)
 
 
-def study(*runs: Run) -> Study:
-    return Study([System(f"net {i}", None, [run]) for i, run in enumerate(runs)])
-
-
 @pytest.fixture
 def root(tmp_path):
     """Two images; one has both defects, one has none."""
@@ -49,55 +45,51 @@ def root(tmp_path):
 
 
 def test_an_image_comes_with_its_true_mask(root):
-    image, mask = LabelledImages(study(make_run(root))).load("a.png")
+    images = LabelledImages([make_run(root)])
+    image, mask = images.load("a.png")
     assert (image == 90).all()
     assert (mask == TRUTH).all()
-
-
-def test_an_image_without_labels_is_clean(root):
-    assert not LabelledImages(study(make_run(root))).load("clean.png")[1].any()
+    assert not images.load("clean.png")[1].any()
 
 
 def test_labels_may_be_in_the_old_layout(root):
     rows = [f"a.png_{c},{code}" for c, code in CODES.items()] + ["clean.png_1,", "clean.png_2,"]
     (root / "train.csv").write_text("\n".join(["ImageId_ClassId,EncodedPixels", *rows]) + "\n")
-    assert (LabelledImages(study(make_run(root))).load("a.png")[1] == TRUTH).all()
+    assert (LabelledImages([make_run(root)]).load("a.png")[1] == TRUTH).all()
 
 
 def test_the_data_may_lie_elsewhere_than_in_training(root):
-    images = LabelledImages(study(make_run("gone")), root)
-    assert images.load("a.png")[0].shape == TRUTH.shape
+    assert LabelledImages([make_run("gone")], root).load("a.png")[0].shape == TRUTH.shape
 
 
 def test_runs_may_be_tested_on_different_images(root):
-    images = LabelledImages(study(make_run(root, ids=["a.png"]), make_run(root, ids=["clean.png"])))
+    images = LabelledImages([make_run(root, ids=["a.png"]), make_run(root, ids=["clean.png"])])
     assert [images.load(name)[1].any() for name in ("a.png", "clean.png")] == [True, False]
 
 
-def test_without_a_run_that_can_be_shown_there_are_no_images(root):
-    run = make_run(root)
-    blind = Run(run.folder, run.summary, run.settings, [], run.history, run.per_image, None)
+def test_without_a_run_or_its_data_there_are_no_images(root, tmp_path):
     with pytest.raises(UserError, match=r"no run has both per_image\.csv and predictions\.csv"):
-        LabelledImages(study(blind))
-
-
-def test_missing_data_are_named(root, tmp_path):
+        LabelledImages([])
     with pytest.raises(UserError, match=r"gone/images, the folder of the images, does not exist"):
-        LabelledImages(study(make_run(tmp_path / "gone")))
+        LabelledImages([make_run(tmp_path / "gone")])
+    run = make_run(root)
+    del run.settings["data.csv"], run.settings["data.root"]
+    with pytest.raises(UserError, match=r"config\.yaml does not say where the images lie \(data\.root, data\.csv\)"):
+        LabelledImages([run])
     (root / "train.csv").unlink()
     with pytest.raises(UserError, match=rf"{root}: train\.csv: "):
-        LabelledImages(study(make_run(root)))
+        LabelledImages([make_run(root)])
 
 
 def test_broken_labels_are_named_with_their_row(root):
     (root / "train.csv").write_text("ImageId,ClassId,EncodedPixels\na.png,1,5\na.png,7,1 1\n")
     with pytest.raises(UserError, match=r"train\.csv, row 2: .*odd count.*\(and 1 more\)"):
-        LabelledImages(study(make_run(root)))
+        LabelledImages([make_run(root)])
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "does not exist"), (b"", "is empty"), (b"oops", "no.* image")])
 def test_a_bad_image_is_named(root, content, words):
-    images, path = LabelledImages(study(make_run(root))), root / "images" / "a.png"
+    images, path = LabelledImages([make_run(root)]), root / "images" / "a.png"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -108,7 +100,7 @@ def test_a_bad_image_is_named(root, content, words):
 def test_labels_that_do_not_fit_the_image_are_named(root):
     cv2.imwrite(str(root / "images" / "a.png"), np.zeros((10, 10), np.uint8))
     with pytest.raises(UserError, match=r"train\.csv: image a\.png: run .* ends beyond the image of 10x10 pixels"):
-        LabelledImages(study(make_run(root))).load("a.png")
+        LabelledImages([make_run(root)]).load("a.png")
 
 
 def test_labels_changed_since_the_test_are_named(root):
@@ -116,7 +108,7 @@ def test_labels_changed_since_the_test_are_named(root):
     changed[0, :3] = 2
     rows = [f"a.png,{c},{encode(changed == c)}" for c in (1, 2)]
     (root / "train.csv").write_text("\n".join(["ImageId,ClassId,EncodedPixels", *rows]) + "\n")
-    images = LabelledImages(study(make_run(root)))
+    images = LabelledImages([make_run(root)])
     with pytest.raises(UserError, match=r"a\.png has 8 pixels of streaks, but had 5 when it was tested"):
         images.load("a.png")
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +19,10 @@ from steel_defects.data.labels import mask_codes
 from steel_defects.models.metrics import image_confusions
 from steel_defects.models.scores import Confusions
 from steel_defects.page.content import Comparison, Picture, Shown
-from steel_defects.report.choose import typical, worst
-from steel_defects.report.masks import LabelledImages
-from steel_defects.report.pictures import comparisons, gallery, picture, read_predicted, resized_picture
-from steel_defects.report.records import Run, Study, System
+from steel_defects.report.choose import Typical, typical
+from steel_defects.report.masks import LabelledImages, PredictedMasks
+from steel_defects.report.pictures import comparisons, gallery, picture, read_predicted
+from steel_defects.report.records import Run
 
 CLASSES = ["pits", "streaks"]
 SIZE, NET, WIDE = (48, 100), (32, 64), (256, 1600)
@@ -88,13 +89,22 @@ def make_run(root, shift: int, names=NAMES, net=NET, seed=0) -> Run:
     return Run(folder, summary, settings, [], pd.DataFrame(), per_image, predictions.set_index("ImageId"))
 
 
-def make_study(root, **same) -> Study:
-    return Study([System(name, None, [make_run(root, shift, **same)]) for name, shift in (("near", 1), ("far", 6))])
+class Sources(NamedTuple):
+    """What pictures are made from: test images, and what is predicted in them."""
+
+    images: LabelledImages
+    predicted: dict[str, PredictedMasks]
+
+
+def of(**runs: Run) -> Sources:
+    predicted, faulty = read_predicted(runs)
+    assert faulty == []
+    return Sources(LabelledImages(list(runs.values())), predicted)
 
 
 @pytest.fixture(scope="module")
-def study(root) -> Study:
-    return make_study(root)
+def tested(root) -> Sources:
+    return of(near=make_run(root, 1), far=make_run(root, 6))
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -106,14 +116,14 @@ def by_system(picture: Picture) -> dict[str, Shown]:
     return {shown.group: shown for shown in picture.shown}
 
 
-def compared(study: Study, images: LabelledImages) -> list[Comparison]:
-    found, left = comparisons(study, images, read_predicted(study)[0])
-    assert left == []
+def compared(tested: Sources) -> list[Comparison]:
+    found, missing = comparisons(typical({name: masks.run for name, masks in tested.predicted.items()}), *tested)
+    assert missing == []
     return found
 
 
-def test_a_small_image_is_shown_in_its_own_pixels(study, root):
-    shown = picture("both0.png", LabelledImages(study), read_predicted(study)[0])
+def test_a_small_image_is_shown_in_its_own_pixels(tested, root):
+    shown = picture("both0.png", *tested)
     assert shown.size == SIZE
     assert shown.classes == CLASSES
     original = read_grey(root / "train_images" / "both0.png").astype(int)
@@ -125,21 +135,20 @@ def test_a_small_image_is_shown_in_its_own_pixels(study, root):
 
 
 @pytest.mark.parametrize(("width", "size"), [(640, (102, 640)), (3000, WIDE), (100, (16, 100))])
-def test_all_layers_of_a_wide_image_have_the_size_it_is_shown_at(study, width, size):
-    shown = picture("pits_wide.png", LabelledImages(study), read_predicted(study)[0], width)
+def test_all_layers_of_a_wide_image_have_the_size_it_is_shown_at(tested, width, size):
+    shown = picture("pits_wide.png", *tested, width=width)
     assert shown.size == size
-    layers = [shown.image, shown.truth, *(one.overlay for one in shown.shown)]
+    layers = [shown.image, shown.truth, *(card.overlay for card in shown.shown)]
     assert {decoded(layer).shape[:2] for layer in layers} == {size}
 
 
-def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(study):
-    images, predicted = LabelledImages(study), read_predicted(study)[0]
-    row = predicted["far"].run.per_image.loc["pits1.png"]
-    shown = by_system(picture("pits1.png", images, predicted))["far"]
+def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(tested):
+    row = tested.predicted["far"].run.per_image.loc["pits1.png"]
+    shown = by_system(picture("pits1.png", *tested))["far"]
     assert 0 < shown.score < 1
     assert shown.score == row["native_iou"]
     assert shown.class_scores == {"pits": row["native_iou_pits"]}
-    clean = picture("clean0.png", images, predicted)
+    clean = picture("clean0.png", *tested)
     near, far = (by_system(clean)[name] for name in ("near", "far"))
     assert (far.score, far.class_scores) == (None, {})
     assert near.class_scores == {"streaks": 0.0}
@@ -148,113 +157,102 @@ def test_scores_are_those_of_the_run_and_undefined_ones_are_left_out(study):
     assert not decoded(clean.truth)[..., 3].any()
 
 
-def test_a_resized_picture_is_what_the_net_saw(study, root):
-    images = LabelledImages(study)
-    shown = resized_picture("both1.png", images, read_predicted(study)[0])
+def test_a_resized_picture_is_what_the_net_saw(tested, root):
+    shown = picture("both1.png", *tested, net_size=NET)
     sample = Sample("both1.png", root / "train_images" / "both1.png", *SIZE, mask_codes(truth_of("both1.png")))
     item = StripDataset([sample], NET)[0, 0]
     assert shown.size == NET
     assert np.abs(decoded(shown.image).astype(int) - item["image"][0].numpy()).mean() < 3
-    truth = item["mask"].numpy()
-    assert not decoded(shown.truth)[..., 3][truth == 0].any()
+    assert not decoded(shown.truth)[..., 3][item["mask"].numpy() == 0].any()
     assert shown.classes == CLASSES
     for name, shift in (("near", 1), ("far", 6)):
         expected = at_net(predicted_of("both1.png", shift), NET)
         assert ((decoded(by_system(shown)[name].overlay)[..., 3] > 0) == (expected > 0)).all()
-        row = study.runs[["near", "far"].index(name)].per_image.loc["both1.png"]
+        row = tested.predicted[name].run.per_image.loc["both1.png"]
         assert by_system(shown)[name].score == row["iou"] != row["native_iou"]
 
 
 def test_a_system_that_was_not_tested_on_an_image_is_not_in_its_picture(root):
-    runs = [make_run(root, 1), make_run(root, 6, names=NAMES[:4])]
-    study = Study([System(name, None, [run]) for name, run in zip(("all", "few"), runs, strict=True)])
-    images, predicted = LabelledImages(study), read_predicted(study)[0]
-    assert list(by_system(picture(NAMES[0], images, predicted))) == ["all", "few"]
-    assert list(by_system(picture(NAMES[9], images, predicted))) == ["all"]
+    tested = of(all=make_run(root, 1), few=make_run(root, 6, names=NAMES[:4]))
+    assert list(by_system(picture(NAMES[0], *tested))) == ["all", "few"]
+    assert list(by_system(picture(NAMES[9], *tested))) == ["all"]
 
 
 def test_a_system_of_another_size_is_not_in_a_resized_picture(root):
-    runs = [make_run(root, 1), make_run(root, 6, net=(16, 16)), make_run(root, 3)]
-    study = Study([System(name, None, [run]) for name, run in zip("abc", runs, strict=True)])
-    images = LabelledImages(study)
-    assert list(by_system(resized_picture("both0.png", images, read_predicted(study)[0]))) == ["a", "c"]
-    resized = compared(study, images)[-1]
+    tested = of(b=make_run(root, 6, net=(16, 16)), a=make_run(root, 1), c=make_run(root, 3))
+    assert list(by_system(picture("both0.png", *tested, net_size=NET))) == ["a", "c"]
+    resized = compared(tested)[-1]
     assert resized.name == "resized"
     assert all(list(by_system(shown)) == ["a", "c"] for shown in resized.pictures)
-    assert "another size: b (16x16)." in resized.note
+    assert "32x64 pixels" in resized.note
+    assert resized.note.endswith("another size: b (16x16).")
 
 
-def test_the_gallery_shows_the_worst_images_in_all_systems(study):
-    found = gallery(study, LabelledImages(study), read_predicted(study)[0], 2)[0]
-    assert [shown.image_id for shown in found] == worst(study, 2)
-    assert {tuple(by_system(shown)) for shown in found} == {("near", "far")}
-
-
-def test_comparisons_show_typical_images_of_one_type_of_several_and_resized(study):
-    one, several, resized = compared(study, LabelledImages(study))
-    chosen = typical(study)
+def test_comparisons_show_typical_images_of_one_type_of_several_and_resized(tested):
+    one, several, resized = compared(tested)
+    chosen = typical({name: masks.run for name, masks in tested.predicted.items()})
     assert [shown.image_id for shown in one.pictures] == list(chosen.one.values())
     assert [shown.classes for shown in one.pictures] == [["pits"], ["streaks"]]
     assert [shown.image_id for shown in several.pictures] == list(chosen.several.values())
     assert [shown.classes for shown in several.pictures] == [CLASSES]
     assert {shown.size for shown in resized.pictures} == {NET}
-    assert {shown.image_id for shown in resized.pictures} <= {*chosen.one.values(), *chosen.several.values()}
+    assert [shown.image_id for shown in resized.pictures] == [*chosen.one.values(), *chosen.several.values()]
     assert all("median" in comparison.note for comparison in (one, several))
+    assert "combinations of defects (pits and streaks)" in several.note
     assert all("the run with seed 0" in comparison.note for comparison in (one, several, resized))
+    assert "another size" not in resized.note
 
 
 def test_a_note_names_the_seed_of_each_system_where_they_differ(root):
-    runs = {"a": make_run(root, 1, seed=4), "b": make_run(root, 6, seed=5)}
-    study = Study([System(name, None, [run]) for name, run in runs.items()])
-    assert "seeds: a 4, b 5." in compared(study, LabelledImages(study))[0].note
+    tested = of(a=make_run(root, 1, seed=4), b=make_run(root, 6, seed=5))
+    assert "seeds: a 4, b 5." in compared(tested)[0].note
 
 
-def test_a_comparison_that_the_data_has_no_image_for_is_left_out(root):
-    some = make_study(root, names=[name for name in NAMES if name.startswith(("pits", "clean"))])
-    assert [one.name for one in compared(some, LabelledImages(some))] == [
-        "one-type",
-        "resized",
-    ]
-    both = make_study(root, names=[name for name in NAMES if name.startswith(("both", "clean"))])
-    assert [one.name for one in compared(both, LabelledImages(both))] == [
-        "several-types",
-        "resized",
-    ]
-    clean = make_study(root, names=[name for name in NAMES if name.startswith("clean")])
-    assert compared(clean, LabelledImages(clean)) == []
+@pytest.mark.parametrize(
+    ("kinds", "net", "expected"),
+    [
+        (("pits", "clean"), NET, ["one-type", "resized"]),
+        (("both", "clean"), NET, ["several-types", "resized"]),
+        (("clean",), NET, []),
+        (("pits0", "streaks", "both"), SIZE, ["one-type", "several-types"]),
+    ],
+)
+def test_a_comparison_that_there_is_no_image_for_is_left_out(root, kinds, net, expected):
+    run = make_run(root, 1, names=[name for name in NAMES if name.startswith(kinds)], net=net)
+    assert [comparison.name for comparison in compared(of(a=run))] == expected
 
 
-def test_nothing_is_resized_where_the_nets_work_at_the_size_of_the_images(root):
-    study = make_study(root, net=SIZE, names=NAMES[:-1])
-    assert [one.name for one in compared(study, LabelledImages(study))] == [
-        "one-type",
-        "several-types",
-    ]
-
-
-def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(root):
-    study = make_study(root)
-    images, (predicted, left) = LabelledImages(study), read_predicted(study)
-    assert left == []
-    everything, left = gallery(study, images, predicted, 2)
-    assert left == []
-    gone = everything[0].image_id
-    path = root / "train_images" / gone
+def test_what_cannot_be_drawn_is_named_and_the_rest_drawn(tested, root):
+    path = root / "train_images" / "both2.png"
     content = path.read_bytes()
     path.unlink()
+    chosen = Typical({"pits": "pits0.png"}, {("pits", "streaks"): "both2.png"})
     try:
-        rest, left = gallery(study, images, predicted, 2)
+        drawn, missing = gallery(["pits0.png", "both2.png", "clean1.png"], *tested)
+        shown, not_compared = comparisons(chosen, *tested)
     finally:
         path.write_bytes(content)
-    assert [one.image_id for one in rest] == [one.image_id for one in everything[1:]]
-    assert [one.what for one in left] == [gone]
-    assert left[0].reason.endswith("not shown")
+    assert [shown.image_id for shown in drawn] == ["pits0.png", "clean1.png"]
+    assert {tuple(by_system(shown)) for shown in drawn} == {("near", "far")}
+    assert [omission.what for omission in missing] == ["both2.png"]
+    assert missing[0].reason.endswith("does not exist; not shown")
+    assert [comparison.name for comparison in shown] == ["one-type", "resized"]
+    assert not_compared == missing
+
+
+def test_what_cannot_be_drawn_at_the_net_s_size_is_named(root):
+    run = make_run(root, 1)
+    run.predictions.loc["pits0.png", "ResizedPixels"] = "x 1"
+    shown, missing = comparisons(Typical({"pits": "pits0.png"}, {}), *of(a=run))
+    assert [comparison.name for comparison in shown] == ["one-type"]
+    assert [omission.what for omission in missing] == ["pits0.png"]
 
 
 def test_a_run_whose_predictions_are_at_fault_costs_its_system_alone(root):
-    study = make_study(root)
-    run = study.systems[0].runs[0]
-    run.predictions.index = ["nope.png", *run.predictions.index[1:]]
-    predicted, left = read_predicted(study)
-    assert list(predicted) == [system.name for system in study.systems[1:]]
-    assert "nope.png" in left[0].reason
+    runs = {"broken": make_run(root, 1), "whole": make_run(root, 6)}
+    runs["broken"].predictions.index = ["nope.png", *runs["broken"].predictions.index[1:]]
+    predicted, faulty = read_predicted(runs)
+    assert list(predicted) == ["whole"]
+    assert [omission.what for omission in faulty] == ["broken"]
+    assert "nope.png" in faulty[0].reason
+    assert faulty[0].reason.endswith("; not in the pictures")

@@ -38,7 +38,7 @@ def test_run_folder_is_complete(trained_run):
     assert {path.name for path in run.figures.iterdir()} >= {"curves.png", "iou_histogram.png", "best.png", "worst.png"}
     assert summary["status"] == "finished"
     assert summary["device"]
-    assert summary["precision"] == "32-true"
+    assert summary["precision"] == "fp32"
 
 
 def test_best_checkpoint_is_the_best_epoch(trained_run):
@@ -130,7 +130,7 @@ def test_another_seed_another_run_on_the_same_split(trained_run, settings, tmp_p
     "overrides",
     [
         ["model=barebone"],
-        ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0", "trainer.accumulate_grad_batches=2"],
+        ["trainer.precision=bf16", "trainer.gradient_clip_val=1.0", "trainer.accumulate_grad_batches=2"],
         ["recipe.schedule=constant", "trainer.early_stopping=1", "trainer.channels_last=false", "recipe.lr=0.0"],
     ],
     ids=["barebone", "bf16 clipped accumulated", "early stopping"],
@@ -157,9 +157,10 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer.precision=16-mixed"], "needs a GPU"),
+        (["trainer.precision=fp16"], "needs a GPU"),
+        (["trainer.precision=16-mixed"], "trainer.precision=fp16 needs a GPU"),
         (["trainer.precision=16"], "needs a GPU"),
-        (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: auto, gpu or cpu"),
+        (["trainer.device=tpu"], "trainer.device=tpu: auto, cpu or cuda"),
         (["trainer.devices=-1"], "trainer: "),
         (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn: auto, or ddp"),
         (
@@ -173,11 +174,11 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
         (["recipe.schedule=step"], "recipe.schedule=step: polynomial, one_cycle or constant"),
         (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
-        (["trainer.accelerator=gpu"], "PyTorch sees no GPU here. trainer=auto"),
+        (["trainer.device=cuda"], "PyTorch sees no GPU here. trainer=auto"),
     ],
 )
 def test_mistakes_have_one_clear_error(settings, tmp_path, overrides, message):
-    if overrides == ["trainer.accelerator=gpu"] and torch.cuda.is_available():
+    if overrides == ["trainer.device=cuda"] and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=message):
         train(settings(*overrides), RunFolder(tmp_path))

@@ -73,3 +73,20 @@ def test_a_changed_copy_is_checked_and_knows_what_was_set(settings):
     assert after.logger == before.logger
     with pytest.raises(UserError, match=r"seed=-1: a whole number"):
         before.changed({"seed": -1})
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ({"accelerator": "gpu", "precision": "16-mixed"}, {"device": "cuda", "precision": "fp16"}),
+        ({"accelerator": "auto", "precision": "32-true"}, {"device": "auto", "precision": "fp32"}),
+        ({"device": "gpu", "precision": "bf16-mixed"}, {"device": "cuda", "precision": "bf16"}),
+        ({"accelerator": "cpu", "device": "auto", "precision": 16}, {"device": "cpu", "precision": "fp16"}),
+    ],
+)
+def test_words_of_earlier_versions_are_taken_for_todays(composed, former, present):
+    """Also beside conf/'s own, as in a file of --config-dir."""
+    values = composed()
+    del values["trainer"]["device"]
+    trainer = read(TrainSettings, values | {"trainer": values["trainer"] | former}).trainer
+    assert {key: getattr(trainer, key) for key in present} == present

@@ -79,3 +79,18 @@ def test_what_would_make_it_another_run_is_refused(resume):
 
 def test_the_split_is_the_runs_own(resume, tmp_path):
     assert Path(resume(["data.split.file=elsewhere.csv"]).data.split.file) == tmp_path / "split.csv"
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_its_device_or_the_one_given_now(resume, tmp_path):
+    assert resume(["trainer=cpu"]).trainer.device == "cpu"
+    path = RunFolder(tmp_path).config
+    earlier = OmegaConf.load(path)
+    earlier.trainer.pop("device")
+    earlier.trainer.accelerator, earlier.trainer.precision = "cpu", "bf16-mixed"
+    OmegaConf.save(earlier, path)
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        kept = resumed_settings(compose("train", [f"resume={tmp_path}"]), []).trainer
+        given = ["trainer.device=auto"]
+        changed = resumed_settings(compose("train", [f"resume={tmp_path}", *given]), given).trainer
+    assert (kept.device, kept.precision) == ("cpu", "bf16")
+    assert (changed.device, changed.precision) == ("auto", "bf16")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,25 +14,25 @@ from steel_defects.report.charts.style import spoken, style
 
 def class_scores(
     scores: Mapping[str, Mapping[str, tuple[float, float | None] | None]], title: str, ylabel: str
-) -> Chart:
+) -> Chart | None:
     """A score of each class, bars side by side for the systems; a dash stands where there is none.
 
     Args:
-        scores: by system and class, mean and standard deviation over the runs; None where there is no score, or no
+        scores: mean and standard deviation over the runs, by system and class; None where there is no score, or no
             deviation.
         title: caption; the chart's name comes from it.
         ylabel: what the score is.
 
-    Raises:
-        ValueError: without a score.
+    Returns:
+        The chart; None without a score.
     """
     classes = list(dict.fromkeys(name for of_system in scores.values() for name in of_system))
     known = {
-        system: {name: score for name, score in of_system.items() if score is not None and not np.isnan(score[0])}
+        system: {name: score for name, score in of_system.items() if score is not None}
         for system, of_system in scores.items()
     }
     if not any(known.values()):
-        raise ValueError("no scores to draw")
+        return None
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
     width = 0.86 / len(scores)
@@ -55,18 +54,12 @@ def class_scores(
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
     legend_below(figure, bars)
-    best = {}
+    best = []
     for name in classes:
-        of_class = {system: of_system[name][0] for system, of_system in known.items() if name in of_system}
-        if of_class:
+        if of_class := {system: of_system[name][0] for system, of_system in known.items() if name in of_system}:
             system = max(of_class, key=of_class.__getitem__)
-            best[name] = f"{name} {of_class[system]:.2f} ({system})"
-    return Chart(
-        named(title),
-        title,
-        f"{title}, the best of each: {', '.join(best.values())}.",
-        figure,
-    )
+            best.append(f"{name} {of_class[system]:.2f} ({system})")
+    return Chart(named(title), title, f"{title}, the best of each: {', '.join(best)}.", figure)
 
 
 def _draw_deviations(axes: Axes, places: Sequence[float], scores: Sequence[tuple[float, float | None]]) -> None:
@@ -76,18 +69,18 @@ def _draw_deviations(axes: Axes, places: Sequence[float], scores: Sequence[tuple
         axes.errorbar(at, means, stds, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
 
 
-def miou_bars(values: Mapping[str, tuple[float, float | None]], paper: Mapping[str, float]) -> Chart:
+def miou_bars(values: Mapping[str, tuple[float, float | None]], paper: Mapping[str, float]) -> Chart | None:
     """The headline: mean IoU of each system, beside the paper's.
 
     Args:
-        values: by system, mean and standard deviation over the runs (None for a single run).
+        values: mean and standard deviation over the runs (None for a single run), by system.
         paper: the paper's number, by system; systems that are not in `values` are left out.
 
-    Raises:
-        ValueError: without a system.
+    Returns:
+        The chart; None without a system.
     """
     if not values:
-        raise ValueError("no mean IoU to draw")
+        return None
     names = [wrapped(name, 44) for name in values]
     height = sum(0.22 + 0.13 * (name.count("\n") + 1) for name in names)
     figure = Figure(figsize=(WIDTH, 0.8 + height), layout="constrained")

@@ -22,22 +22,22 @@ _LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
 _SINGLE: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.7}
 
 
-def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart:
+def curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Chart | None:
     """Loss and mean IoU over the epochs (paper, figure 3): each run, and the mean over the runs that got that far.
 
     Args:
-        histories: by system, for each run a row an epoch: `epoch` (from 0), `val/miou` and, where known,
+        histories: tables of the runs by system, a row an epoch: `epoch` (from 0), `val/miou` and, where known,
             `train/loss` and `val/loss`. Runs may differ in length; empty ones are left out.
 
-    Raises:
-        ValueError: where no run has a mean IoU.
+    Returns:
+        The chart; None where no run has a mean IoU.
     """
     styles = {name: style(i) for i, name in enumerate(histories)}
     kept = {name: [run for run in runs if len(run)] for name, runs in histories.items()}
     kept = {name: runs for name, runs in kept.items() if runs}
     columns = {column for runs in kept.values() for run in runs for column in run if run[column].notna().any()}
     if "val/miou" not in columns:
-        raise ValueError("no mean IoU on validation to draw")
+        return None
     losses = [column for column in _LOSSES if column in columns]
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     *left, right = figure.subplots(1, 2 if losses else 1, squeeze=False)[0]
@@ -87,32 +87,28 @@ def _draw_runs(axes: Axes, runs: Sequence[pd.DataFrame], column: str, look: Styl
     return mean
 
 
-def iou_by_size(edges: np.ndarray, counts: np.ndarray, iou: Mapping[str, np.ndarray]) -> Chart:
+def iou_by_size(edges: np.ndarray, counts: np.ndarray, iou: Mapping[str, np.ndarray]) -> Chart | None:
     """IoU against the size of the defect.
 
     Args:
-        edges: of B bins, float [B + 1], rising, above 0: pixels of a class in an image of its own size.
+        edges: bounds of B bins, float [B + 1], rising, above 0: pixels of a class in an image of its own size.
         counts: pairs of an image and a class in each bin, int [B].
-        iou: by system, mean over the pairs of each bin, float [B]; NaN where there is none.
+        iou: mean over the pairs of each bin by system, float [B]; NaN where there is none.
 
-    Raises:
-        ValueError: where no bin has a value, or the edges cannot be drawn on a log scale.
+    Returns:
+        The chart; None where all defects are of one size, which makes no curve.
     """
-    edges = np.asarray(edges, float)
-    if len(edges) < 2 or edges[0] <= 0 or not (np.diff(edges) > 0).all() or np.isinf(edges).any():
-        raise ValueError(f"edges of bins must be finite, above 0 and rising: {edges}")
-    defined = {name: ~np.isnan(np.asarray(values, float)) for name, values in iou.items()}
-    if not any(some.any() for some in defined.values()):
-        raise ValueError("no IoU to draw")
+    if edges[0] == edges[-1]:
+        return None
+    defined = {name: ~np.isnan(values) for name, values in iou.items()}
     middles = np.sqrt(edges[:-1] * edges[1:])
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     lines = {}
     for i, (name, some) in enumerate(defined.items()):
         if some.any():
-            values = np.asarray(iou[name], float)[some]
             (lines[name],) = axes.plot(
-                middles[some], values, label=name, linestyle=style(i).line, clip_on=False, **style(i).marked
+                middles[some], iou[name][some], label=name, linestyle=style(i).line, clip_on=False, **style(i).marked
             )
     axes.set(xscale="log", xlim=(edges[0], edges[-1]), ylim=(0, 1), ylabel="IoU (mean over the pairs)")
     axes.set_xlabel("size of the defect: pixels of its class in the image (grey: pairs of an image and a class)")

@@ -15,22 +15,22 @@ from steel_defects.report.charts.style import spoken, style
 _BINS = np.linspace(0, 1, 21).tolist()
 
 
-def iou_distributions(iou: Mapping[str, np.ndarray], native: bool) -> Chart:
+def iou_distributions(iou: Mapping[str, np.ndarray], native: bool) -> Chart | None:
     """How the images' IoU is distributed, with its mean (paper, figure 4).
 
     Args:
-        iou: by system, float [N], of the test images with a defect; NaN is left out. N may differ from system to
+        iou: IoU of the test images with a defect by system, float [N]; NaN is left out. N may differ from system to
             system, so shares of N are drawn.
         native: whether it is at the images' own size; otherwise at the net's.
 
-    Raises:
-        ValueError: where no system has a value.
+    Returns:
+        The chart; None where no system has a value.
     """
-    defined = {name: np.asarray(values, float)[~np.isnan(values)] for name, values in iou.items()}
+    defined = {name: values[~np.isnan(values)] for name, values in iou.items()}
     styles = {name: style(i) for i, name in enumerate(iou)}
     defined = {name: values for name, values in defined.items() if len(values)}
     if not defined:
-        raise ValueError("no IoU to draw")
+        return None
     figure, charts = panels(list(defined), 2, 1.25, "IoU of an image", "% of the images")
     for axes, (name, values) in zip(charts, defined.items(), strict=True):
         share = np.full(len(values), 100 / len(values))
@@ -63,29 +63,26 @@ def iou_distributions(iou: Mapping[str, np.ndarray], native: bool) -> Chart:
     )
 
 
-def confusions(matrices: Mapping[str, np.ndarray], labels: Sequence[str]) -> Chart:
+def confusions(matrices: Mapping[str, np.ndarray], labels: Sequence[str]) -> Chart | None:
     """Which classes are taken for which.
 
     Args:
-        matrices: by system, float [K, K]: share of each true class (row) that is predicted as each class (column). A
+        matrices: share of each true class (row) that is predicted as each class (column) by system, float [K, K]. A
             row of NaN is a class that the truth does not have.
         labels: names of the K classes.
 
-    Raises:
-        ValueError: without a matrix, or where one is not of K x K.
+    Returns:
+        The chart; None without a matrix.
     """
     if not matrices:
-        raise ValueError("no confusion matrix to draw")
-    for name, matrix in matrices.items():
-        if np.shape(matrix) != (len(labels), len(labels)):
-            raise ValueError(f"{name}: {np.shape(matrix)} is not a confusion matrix of {len(labels)} classes")
+        return None
     columns = 3 if len(labels) <= 5 else 2 if len(labels) <= 8 else 1
     height = {3: 2.3, 2: 3.3, 1: 0.5 * len(labels)}[columns]
     figure, charts = panels(list(matrices), columns, height, "predicted", "true")
     colours = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
     for axes, matrix in zip(charts, matrices.values(), strict=True):
         axes.imshow(np.ma.masked_invalid(matrix), cmap=colours, vmin=0, vmax=1, aspect="auto")
-        _write_cells(axes, np.asarray(matrix, float), colours)
+        _write_cells(axes, matrix, colours)
     places = range(len(labels))
     charts[0].set_yticks(places, labels)
     charts[0].set_xticks(places, labels)
@@ -93,7 +90,7 @@ def confusions(matrices: Mapping[str, np.ndarray], labels: Sequence[str]) -> Cha
         axes.tick_params(length=0)
         if max(map(len, labels)) * len(labels) * min(columns, len(charts)) > 105:  # characters across the figure
             axes.tick_params(axis="x", rotation=40, rotation_mode="xtick")
-    right = {name: _mean_of_diagonal(np.asarray(matrix, float)) for name, matrix in matrices.items()}
+    right = {name: _mean_of_diagonal(matrix) for name, matrix in matrices.items()}
     return Chart(
         "confusions",
         "Which classes are taken for which: shares of each true class",
@@ -111,5 +108,6 @@ def _write_cells(axes: Axes, matrix: np.ndarray, colours: matplotlib.colors.Colo
 
 
 def _mean_of_diagonal(matrix: np.ndarray) -> float:
-    present = np.diagonal(matrix)[~np.isnan(np.diagonal(matrix))]
+    diagonal = np.diagonal(matrix)
+    present = diagonal[~np.isnan(diagonal)]
     return float(present.mean()) if len(present) else np.nan

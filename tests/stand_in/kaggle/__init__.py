@@ -5,6 +5,7 @@ adds a line with the byte at which it began. Like the real one, it authenticates
 """
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -18,6 +19,14 @@ REFUSALS = {
     "bad token": (401, "Unauthenticated"),
     "unknown": (404, "Not found"),
     "broken site": (500, "500 Server Error for url: https://storage.example/x.zip?Signature=secret"),
+}
+
+FAULTS = {
+    "offline": ConnectionError("Failed to resolve 'api.kaggle.com'"),
+    "fault": TypeError("call() got an unexpected keyword argument 'headers'"),
+    "full": OSError(errno.ENOSPC, "No space left on device"),
+    "barred": PermissionError(errno.EACCES, "Permission denied", "/home/x/.config"),
+    "Ctrl-C": KeyboardInterrupt(),
 }
 
 
@@ -44,12 +53,8 @@ class KaggleApi:
         does, content = plan["does"], Path(plan["zip"]).read_bytes()
         if does in REFUSALS:
             raise HTTPError(*REFUSALS[does])
-        if does == "offline":
-            raise ConnectionError("Failed to resolve 'api.kaggle.com'")
-        if does == "fault":
-            raise TypeError("call() got an unexpected keyword argument 'headers'")
-        if does == "Ctrl-C":
-            raise KeyboardInterrupt
+        if does in FAULTS:
+            raise FAULTS[does]
         print(f"Downloading {competition}.zip to {path}")
         target = Path(path, f"{competition}.zip")
         marker = Path(f"{target}.kaggle-partial")

@@ -1,8 +1,9 @@
-"""The engine of OpenVINO files, the fastest on CPUs: one stream a core, one image in each."""
+"""The engines of exported files, on the CPU: ONNX Runtime; and OpenVINO, the fastest, with one image a stream."""
 
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,71 @@ from steel_defects.inference.card import KEY, ModelCard
 from steel_defects.inference.decision import Maps, maps_of
 from steel_defects.inference.engine import Engine
 
-# What the parts that are not int8 compute in.
+# What the parts of an OpenVINO file that are not int8 compute in.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8-bf16": "bf16"}
 
 
-class OpenVinoEngine(Engine):
+class _ExportedEngine(Engine):
+    """What engines of exported files have in common: the card inside, and maps or probabilities coming out."""
+
+    def _read_card(self, path: Path, text: str | None) -> None:
+        if text is None:
+            raise UserError(f"{path} was not made by steel_defects.export: it carries no card")
+        try:
+            self.card = ModelCard.from_json(text)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    def _describe(self, name: str, threads: int, version: tuple[str, str]) -> None:
+        self.about = {
+            "engine": name,
+            "device": cpu_name(),
+            "precision": self.card.precision,
+            "threads": threads,
+            "versions": dict([version]),
+        }
+
+    def _maps(self, outputs: Sequence[np.ndarray]) -> Maps:
+        """Maps of the outputs for one image, without the axis of the batch."""
+        return maps_of(outputs[0]) if self.card.output == "probabilities" else Maps(*outputs)
+
+
+class OnnxEngine(_ExportedEngine):
+    """Runs one ONNX file made by `steel_defects.export`.
+
+    Args:
+        path: ONNX file.
+        threads: calls that run side by side, each on one core: at batch 1 this is faster than sharing each call.
+
+    Raises:
+        UserError: where the file is broken, not ours, or ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        ort = package("onnxruntime")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3  # its warnings concern those who made the graph
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no class but this one
+            raise UserError(f"{path} cannot be opened by ONNX Runtime: {str(error).splitlines()[0][:200]}") from error
+        self._read_card(path, self._session.get_modelmeta().custom_metadata_map.get(KEY))
+        self.parallel = threads
+        self._describe("ONNX Runtime", threads, ("onnxruntime", ort.__version__))
+
+    def __call__(self, image: np.ndarray) -> Maps:
+        """Grey uint8 [H, W] to what the net says of it at the image's own size."""
+        outputs = self._session.run(None, {"image": np.ascontiguousarray(image)[None, None]})
+        return self._maps([output[0] for output in outputs])
+
+
+class OpenVinoEngine(_ExportedEngine):
     """Runs one OpenVINO file (`.xml` with its `.bin`) made by `steel_defects.export`.
 
     Args:
         path: `.xml` file, with its `.bin` beside it.
-        threads: cores to use.
+        threads: cores to use, each with a stream of its own.
 
     Raises:
         UserError: where the file is broken, not ours, needs what this CPU lacks, or OpenVINO is not installed.
@@ -42,13 +98,8 @@ class OpenVinoEngine(Engine):
         try:
             model = core.read_model(path)
         except RuntimeError as error:
-            raise UserError(f"{path} cannot be opened by OpenVINO: {_first_line(error)}") from error
-        if not model.has_rt_info(KEY):
-            raise UserError(f"{path} was not made by steel_defects.export: it carries no card")
-        try:
-            self.card = ModelCard.from_json(model.get_rt_info(KEY).astype(str))
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+            raise UserError(f"{path} cannot be opened by OpenVINO: {_last_line(error)}") from error
+        self._read_card(path, model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None)
         hint = HINTS.get(self.card.precision)
         if hint is None:
             raise UserError(f"{path} has precision {self.card.precision!r}, which this version does not know")
@@ -65,13 +116,7 @@ class OpenVinoEngine(Engine):
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         for _ in range(self.parallel):
             self._requests.put(compiled.create_infer_request())
-        self.about = {
-            "engine": "OpenVINO",
-            "device": cpu_name(),
-            "precision": self.card.precision,
-            "threads": threads,
-            "versions": {"openvino": ov.__version__},
-        }
+        self._describe("OpenVINO", threads, ("openvino", ov.__version__))
 
     def __call__(self, image: np.ndarray) -> Maps:
         """Grey uint8 [H, W] to what the net says of it at the image's own size."""
@@ -81,9 +126,9 @@ class OpenVinoEngine(Engine):
             outputs = [tensor.data[0].copy() for tensor in request.output_tensors]  # the request will write them over
         finally:
             self._requests.put(request)
-        return maps_of(outputs[0]) if self.card.output == "probabilities" else Maps(*outputs)
+        return self._maps(outputs)
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200] if lines else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from pathlib import Path
 
 import cv2
@@ -11,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from steel_defects.audit.correct import correct, corrected_labels, write_corrected
 from steel_defects.audit.finding import Finding, ranked, table
-from steel_defects.audit.relabel import corrected_labels, write_corrected
 from steel_defects.audit.review import CUT, Change, Review, read_review
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import load_catalog
 from steel_defects.data.exclude import read_excluded
 from steel_defects.data.labels import mask_codes
-from steel_defects.data.rle import decode, encode
+from steel_defects.data.rle import encode
 
 CLASSES = ("scratch", "patch", "pit")
 SIZE = (4, 6)
@@ -89,14 +90,6 @@ def test_empty_cells_at_the_end_of_a_row_may_be_missing(review):
     found = review(f"{HEADER}\na.png,accept,1,,1 2\nb.png,exclude\nb.png\n")
     assert found.accepted == {"a.png": [Change(2, 1, 0, "1 2", "")]}
     assert found.verdicts == {"accept": 1, "exclude": 1, "": 1}
-
-
-def test_a_table_gone_through_pandas(review):
-    """Which makes floats of a column of classes with empty cells."""
-    rows = pd.read_csv(io.StringIO(f"{HEADER}\na.png,accept,1,,1 2,\nb.png,accept,,3,,5 1\n"))
-    text = rows.to_csv(index=False)
-    assert "1.0" in text
-    assert review(text).accepted == {"a.png": [Change(2, 1, 0, "1 2", "")], "b.png": [Change(3, 0, 3, "", "5 1")]}
 
 
 BAD_ROWS = {
@@ -198,16 +191,18 @@ def model(mask: np.ndarray, rows: list[tuple[int, np.ndarray, int, np.ndarray]])
     return new
 
 
-def as_review(path: Path, rows: dict[str, list[tuple[int, np.ndarray, int, np.ndarray]]], excluded=()) -> Review:
+def apply(rows: dict[str, list[tuple[int, np.ndarray, int, np.ndarray]]], labels: dict, sizes=SIZES, excluded=()):
+    """What `corrected_labels` makes of accepted rows."""
     accepted = {
         image: [Change(2 + k, c, s, encode(marked), encode(drawn)) for k, (c, marked, s, drawn) in enumerate(changes)]
         for image, changes in rows.items()
     }
-    return Review(path, accepted, frozenset(excluded), {})
+    review = Review(Path("audit.csv"), accepted, frozenset(excluded), {})
+    return corrected_labels(review, labels, sizes, CLASSES, Path("train.csv"))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_applying_is_taking_away_and_drawing(seed, tmp_path):
+def test_applying_is_taking_away_and_drawing(seed):
     rng = np.random.default_rng(seed)
     size = tuple(int(n) for n in rng.integers(3, 12, 2))
     mask = rng.integers(0, 4, size).astype(np.uint8)
@@ -220,58 +215,33 @@ def test_applying_is_taking_away_and_drawing(seed, tmp_path):
         rows.append((c, marked & (c > 0), drawn_class, drawn & (drawn_class > 0)))
     expected = model(mask, rows)
     for order in (rows, rows[::-1]):
-        review = as_review(tmp_path / "audit.csv", {"a": order})
-        found = corrected_labels(review, {"a": mask_codes(mask)}, {"a": size}, CLASSES, tmp_path / "train.csv")
+        found = apply({"a": order}, {"a": mask_codes(mask)}, {"a": size})
         if np.array_equal(mask, expected):
             assert found == {}
             continue
-        np.testing.assert_array_equal(drawn_from(found["a"], size), expected)
-        assert all(code == encode(expected == c) != "" for c, code in found["a"].items())
+        assert found["a"] == {c: encode(expected == c) for c in range(1, 4) if (expected == c).any()}
 
 
-def drawn_from(codes: dict[int, str], size: tuple[int, int]) -> np.ndarray:
-    mask = np.zeros(size, np.uint8)
-    for c, code in codes.items():
-        inside = decode(code, *size).astype(bool)
-        assert not mask[inside].any()
-        mask[inside] = c
-    return mask
-
-
-def test_a_review_of_other_labels(tmp_path):
-    inside = np.zeros(SIZE, bool)
-    inside[1:3, 1:4] = True
-    nothing = np.zeros(SIZE, bool)
-    review = as_review(
-        tmp_path / "audit.csv",
-        {"a.png": [(1, inside, 0, nothing), (2, inside, 1, inside)], "b.png": [(1, inside, 2, inside)]},
-        excluded=["c.png"],
-    )
-    half = inside.copy()
-    half[:, 2] = False
-    labels = {"a.png": {1: encode(inside)}, "b.png": {1: encode(half)}}
+def test_a_review_of_other_labels():
+    inside, half, nothing = np.zeros((3, *SIZE), bool)
+    inside[1:3, 1:4], half[1:3, [1, 3]] = True, True
+    rows = {"a.png": [(1, inside, 0, nothing), (2, inside, 1, inside)], "b.png": [(1, inside, 2, inside)]}
     with pytest.raises(DataFaults) as caught:
-        corrected_labels(review, labels, SIZES, CLASSES, tmp_path / "other.csv")
-    assert {fault.file for fault in caught.value.faults} == {str(tmp_path / "audit.csv")}
-    assert [(fault.row, fault.message) for fault in caught.value.faults] == [
-        (2, f"image b.png: 2 of 6 marked pixels are not scratch in {tmp_path / 'other.csv'}"),
-        (3, f"image a.png: 6 of 6 marked pixels are not patch in {tmp_path / 'other.csv'}"),
+        apply(rows, {"a.png": {1: encode(inside)}, "b.png": {1: encode(half)}}, excluded=["c.png"])
+    assert list(map(str, caught.value.faults)) == [
+        "audit.csv, row 2: image b.png: 2 of 6 marked pixels are not scratch in train.csv",
+        "audit.csv, row 3: image a.png: 6 of 6 marked pixels are not patch in train.csv",
     ]
     assert "other labels" in str(caught.value)
 
 
-def test_what_is_drawn_as_it_was_is_no_change(tmp_path):
+def test_what_is_drawn_as_it_was_or_excluded_is_no_change():
     inside = np.ones(SIZE, bool)
     inside[0] = False
-    review = as_review(tmp_path / "audit.csv", {"a.png": [(2, inside, 2, inside)]})
-    labels = {"a.png": {2: encode(inside)}}
-    assert corrected_labels(review, labels, SIZES, CLASSES, tmp_path / "train.csv") == {}
-
-
-def test_excluded_images_are_not_corrected(tmp_path):
-    inside = np.ones(SIZE, bool)
-    review = as_review(tmp_path / "audit.csv", {"a.png": [(0, ~inside, 1, inside)]}, excluded=["a.png"])
-    assert corrected_labels(review, {}, SIZES, CLASSES, tmp_path / "train.csv") == {}
+    assert apply({"a.png": [(2, inside, 2, inside)]}, {"a.png": {2: encode(inside)}}) == {}
+    new = {"a.png": [(0, inside & False, 1, inside)]}
+    assert apply(new, {}, excluded=["a.png"]) == {}
+    assert apply(new, {}) == {"a.png": {1: encode(inside)}}
 
 
 DEFECT_ROWS = """note,EncodedPixels,ClassId,ImageId
@@ -396,97 +366,74 @@ def test_a_source_that_cannot_be_read(tmp_path, source, words):
     assert not (tmp_path / "new.csv").exists()
 
 
-def band(k: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A random block in the k-th quarter of an image's width."""
-    inside = np.zeros(size, bool)
-    quarter = size[1] // 4
-    left = k * quarter + int(rng.integers(0, quarter // 2))
-    top = int(rng.integers(0, size[0] // 2))
-    inside[top : top + int(rng.integers(2, size[0] // 2)), left : (k + 1) * quarter] = True
-    return inside
-
-
-def made_up(
-    rng: np.random.Generator, image: str, size: tuple[int, int]
-) -> tuple[np.ndarray, list[Finding], np.ndarray]:
-    """Labels, findings of four kinds (one in each quarter), and the labels with all of them accepted."""
-    mask = (rng.integers(1, 4, size) * (rng.random(size) < 0.2)).astype(np.uint8)
-    mask[band(1, size, rng)] = 1
-    mask[band(2, size, rng)] = 2
-    rows = [(0, np.zeros(size, bool), int(rng.integers(1, 4)), band(0, size, rng))]  # missing
-    quarters = np.indices(size)[1] // (size[1] // 4)
-    rows.append((1, (mask == 1) & (quarters == 1), 0, np.zeros(size, bool)))  # unseen
-    rows.append((2, (mask == 2) & (quarters == 2), 3, (mask == 2) & (quarters == 2)))  # class
-    rows.append((3, (mask == 3) & (quarters == 3), 3, band(3, size, rng)))  # moved
-    kinds = ("missing", "unseen", "class", "moved")
-    findings = [
-        Finding(image, size, kind, float(rng.random()), "Why, then?", c, s, 0.5, encode(m), encode(d), m.sum(), d.sum())
-        for kind, (c, m, s, d) in zip(kinds, rows, strict=True)
-        if m.any() == (c > 0)
-    ]
-    kept = [row for row in rows if row[1].any() == (row[0] > 0)]
-    return mask, findings, model(mask, kept)
+def made_up(k: int, rng: np.random.Generator) -> tuple[np.ndarray, list]:
+    """The labels of an image, and its accepted rows as `model` takes them, of another kind in each quarter."""
+    quarter = np.indices((16 + k, 36 + 4 * (k % 3)))[1] // 11
+    nothing, some = np.zeros(quarter.shape, bool), rng.random(quarter.shape) < 0.5
+    mask = (np.array([1, 1, 2, 3])[quarter] * (rng.random(quarter.shape) < 0.4)).astype(np.uint8)
+    if k % 4 == 1:  # clean
+        mask[...] = 0
+    missing = (0, nothing, 2, (quarter == 0) & some)
+    unseen = (1, (mask == 1) & (quarter == 1), 0, nothing)
+    another_class = (2, mask == 2, 3, mask == 2)
+    moved = (3, mask == 3, 3, (quarter == 3) & some)
+    all_goes = [(c, mask == c, 0, nothing) for c in (1, 2, 3)]
+    return mask, [[missing, unseen, another_class, moved], [missing], [], all_goes][k % 4]
 
 
 @pytest.mark.parametrize("layout", ["defect_rows", "all_rows"])
 @pytest.mark.parametrize("separate", [False, True], ids=["one-reading", "through-pandas"])
-def test_from_findings_to_corrected_labels(tmp_path, layout, separate):
+def test_from_findings_to_corrected_labels(settings, tmp_path, caplog, layout, separate):
     """All accepted but of one image, which is excluded; the corrected data set has the masks that numpy makes."""
+    choice = settings().data.changed({"root": str(tmp_path), "classes": CLASSES, "image_size": None})
     rng = np.random.default_rng(5)
     (tmp_path / "train_images").mkdir()
     masks, expected, findings, lines = {}, {}, [], []
     for k in range(12):
-        image, size = f"s_{k}.png", (16 + k, 40 + 4 * (k % 3))
-        masks[image], found, expected[image] = made_up(rng, image, size)
-        if k % 4 == 1:  # clean
-            masks[image] = np.zeros(size, np.uint8)
-            found = [f for f in found if f.kind == "missing"]
-            expected[image] = decode(found[0].suggested, *size) * np.uint8(found[0].suggested_id)
-        elif k % 4 == 2:  # nothing found
-            found, expected[image] = [], masks[image]
-        elif k % 4 == 3:  # all that is marked goes
-            found = [
-                Finding(image, size, "unseen", 0.5, "", c, 0, 0.5, code, "", 1, 0)
-                for c, code in mask_codes(masks[image]).items()
-            ]
-            expected[image] = np.zeros(size, np.uint8)
-        findings += found
-        codes = mask_codes(masks[image])
+        image, (mask, rows) = f"s_{k}.png", made_up(k, rng)
+        masks[image], expected[image] = mask, model(mask, rows)
+        for c, marked, s, drawn in rows:
+            parts = c, s, 0.5, encode(marked), encode(drawn), marked.sum(), drawn.sum()
+            findings.append(Finding(image, mask.shape, "class", float(rng.random()), "Why, then?", *parts))
+        codes = mask_codes(mask)
         if layout == "all_rows":
             lines += [f"{image}_{c},{codes.get(c, '')},{k}" for c in (1, 2, 3)]
         else:
             lines += [f"{image},{c},{code},{k}" for c, code in codes.items()]
-        ok, data = cv2.imencode(".png", rng.integers(0, 256, size, dtype=np.uint8))
-        assert ok
-        (tmp_path / "train_images" / image).write_bytes(data.tobytes())
+        cv2.imwrite(str(tmp_path / "train_images" / image), rng.integers(0, 256, mask.shape, dtype=np.uint8))
     header = "ImageId_ClassId,EncodedPixels,n" if layout == "all_rows" else "ImageId,ClassId,EncodedPixels,n"
     (tmp_path / "train.csv").write_text("\n".join([header, *lines]) + "\n")
 
     audit = table(ranked(findings), CLASSES).to_csv(index=False)
     reviewed = pd.read_csv(io.StringIO(audit), dtype=None if separate else str)
+    reviewed.to_csv(tmp_path / "audit.csv", index=False)
+    with pytest.raises(UserError, match="no row with the verdict accept or exclude"):
+        correct(tmp_path / "audit.csv", None, tmp_path / "new", choice)
+    assert not (tmp_path / "new").exists()
     reviewed["verdict"] = "accept"
     reviewed.loc[reviewed.ImageId == "s_0.png", "verdict"] = "exclude"
     reviewed.to_csv(tmp_path / "audit.csv", index=False)
 
-    before = load_catalog(tmp_path, num_classes=3, progress=False)
-    sizes = {sample.image_id: (sample.height, sample.width) for sample in before.samples}
-    labels = {sample.image_id: sample.rles for sample in before.samples}
-    review = read_review(tmp_path / "audit.csv", labels, sizes, CLASSES)
-    changed = corrected_labels(review, labels, sizes, CLASSES, tmp_path / "train.csv")
-    write_corrected(tmp_path / "train.csv", tmp_path / "corrected.csv", changed, review.excluded, 3)
+    with caplog.at_level(logging.INFO):
+        assert correct(tmp_path / "audit.csv", None, tmp_path / "new", choice) == tmp_path / "new" / "train.csv"
+    changed = [image for image in masks if image != "s_0.png" and (masks[image] != expected[image]).any()]
+    assert caplog.messages == [
+        f"{len(changed)} images with other labels now: {tmp_path}/new/train.csv",
+        f"To use it: python -m steel_defects.train data=synthetic data.root={tmp_path} data.image_dir=train_images "
+        f"'data.classes=[scratch,patch,pit]' data.image_size=null data.csv={tmp_path}/new/train.csv "
+        f"data.exclude={tmp_path}/audit.csv",
+    ]
 
-    options = {"csv": "corrected.csv", "num_classes": 3, "progress": False}
+    options = {"csv": "new/train.csv", "num_classes": 3, "progress": False}
     after = load_catalog(tmp_path, **options, exclude=tmp_path / "audit.csv")
     assert after.dropped == {"s_0.png"}
     for sample in after.samples:
         np.testing.assert_array_equal(sample.mask(), expected[sample.image_id], sample.image_id)
     assert len(after.samples) == 11
-    others = [image for image in masks if image != "s_0.png" and (masks[image] != expected[image]).any()]
-    assert sorted(others) == sorted(changed)
     [kept] = [sample for sample in load_catalog(tmp_path, **options).samples if sample.image_id == "s_0.png"]
     np.testing.assert_array_equal(kept.mask(), masks["s_0.png"])
 
-    old, new = (pd.read_csv(tmp_path / name, dtype=str) for name in ("train.csv", "corrected.csv"))
+    old, new = (pd.read_csv(tmp_path / name, dtype=str) for name in ("train.csv", "new/train.csv"))
     assert list(old) == list(new)
     names = [f.iloc[:, 0].str.replace(r"\.png_[123]$", ".png", regex=True) for f in (old, new)]
     same = [frame[~name.isin(changed)].reset_index(drop=True) for frame, name in zip((old, new), names, strict=True)]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from steel_defects.page.overlay import overlay
-from steel_defects.predict.pictures import mask_png, overlay_jpeg
+from steel_defects.predict.handler import mask_png, overlay_jpeg
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (37, 3), (64, 200)])

@@ -1,5 +1,0 @@
-"""Imported first by commands that train or need a checkpoint: names the extra, where its packages are missing."""
-
-from steel_defects.cli.console import require
-
-require("train", 'pip install "steel-defects[train]", or "steel-defects[export]" to export and benchmark')
