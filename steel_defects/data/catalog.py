@@ -8,14 +8,14 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.data.annotations import Annotations, read_annotations
-from steel_defects.data.exclude import read_excluded
-from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all, read_grey
-from steel_defects.data.labels import label_faults, label_mask
+from steel_defects.data.exclude import left_out
+from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, list_images, look_at_all, read_grey
+from steel_defects.data.labels import Annotations, label_faults, label_mask, read_annotations
 from steel_defects.data.rle import canonical
 
 
@@ -83,7 +83,7 @@ class Catalog:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was found of a data set, sound or not.
+    """What a data set holds, sound or not.
 
     Args:
         annotations: the sound rows of the label file; whether they fit their images is told by `faults`.
@@ -170,15 +170,15 @@ def survey(
     common = next(iter(sizes)) if len(seen) > 1 and len(sizes) == 1 else None
     if _wrong_size(common, image_size):
         # Then it is the setting that is wrong, and what the images hold can be told all the same.
-        wrong = _wrong_size(common, image_size, files=False)
-        faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {wrong}"))
+        message = _wrong_size(common, image_size, files=False)
+        faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {message}"))
         image_size = None
     looks: dict[str, Look] = {}
     for image_id, look in seen.items():
         if isinstance(look, ImageError):
             faults.append(Fault(f"{image_dir}/{image_id}", str(look), image=image_id))
-        elif wrong := _wrong_size(look.size, image_size):
-            faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
+        elif message := _wrong_size(look.size, image_size):
+            faults.append(Fault(f"{image_dir}/{image_id}", message, image=image_id))
         else:
             looks[image_id] = look
     for image_id, labels in annotations.rows.items():
@@ -188,35 +188,6 @@ def survey(
     return Survey(annotations, paths, looks, faults)
 
 
-def list_images(folder: Path) -> dict[str, Path]:
-    """Image id -> file of the images in a folder, sorted; none where there is no such folder."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {
-        path.name: path
-        for path in files
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    }
-
-
-def left_out(exclude: str | Path | None, root: Path, csv: str, image_dir: str, num_classes: int) -> frozenset[str]:
-    """Ids of the images that `data.exclude` leaves out, also of such that the label file alone names.
-
-    Args:
-        exclude: a CSV, see `read_excluded`; None leaves none out.
-        root, csv, image_dir, num_classes: as for `load_catalog`.
-
-    Raises:
-        UserError: where the CSV is at fault, or leaves no image.
-    """
-    if not exclude:
-        return frozenset()
-    known = {*list_images(root / image_dir), *read_annotations(root / csv, num_classes)[0].lines}
-    excluded = read_excluded(Path(exclude), known)
-    if known and len(excluded) == len(known):
-        raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
-    return excluded
-
-
 def load_catalog(
     root: Path,
     *,
@@ -224,7 +195,7 @@ def load_catalog(
     image_dir: str = "train_images",
     num_classes: int,
     image_size: tuple[int, int] | None = None,
-    on_bad: str = "stop",
+    on_bad: Literal["stop", "skip"] = "stop",
     only_defective: bool = False,
     exclude: str | Path | None = None,
     workers: int | None = None,
@@ -248,10 +219,6 @@ def load_catalog(
         DataFaults: with every fault found, sorted by file and row.
         UserError: where the layout, a setting or all of the images are missing.
     """
-    if on_bad not in ("stop", "skip"):
-        raise UserError(f"data.on_bad is 'stop' or 'skip', not {on_bad!r}")
-    if exclude is not None and not isinstance(exclude, str | Path):
-        raise UserError(f"data.exclude={exclude}: the path of one CSV file, or null")
     root = Path(root)
     require_layout(root, csv, image_dir)
     images = list_images(root / image_dir)
@@ -260,7 +227,7 @@ def load_catalog(
     excluded = left_out(exclude, root, csv, image_dir, num_classes)
     if excluded.issuperset(images):
         raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
-    found = survey(
+    surveyed = survey(
         root,
         csv=csv,
         image_dir=image_dir,
@@ -270,19 +237,19 @@ def load_catalog(
         workers=workers,
         progress=progress,
     )
-    skippable = [fault for fault in found.faults if fault.image is not None]
-    stopping = found.faults if on_bad == "stop" else [fault for fault in found.faults if fault.image is None]
+    skippable = [fault for fault in surveyed.faults if fault.image is not None]
+    stopping = surveyed.faults if on_bad == "stop" else [fault for fault in surveyed.faults if fault.image is None]
     if stopping:
         # Not offered where nothing would be left.
-        raise DataFaults(stopping, _way_out(len(skippable) if on_bad == "stop" and found.looks else 0))
-    if not found.looks:
+        raise DataFaults(stopping, _way_out(len(skippable) if on_bad == "stop" and surveyed.looks else 0))
+    if not surveyed.looks:
         raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
 
-    sound = found.samples()
+    sound = surveyed.samples()
     samples = [sample for sample in sound if sample.classes] if only_defective else sound
     if not samples:
         raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
-    kept = [found.looks[sample.image_id] for sample in samples]
+    kept = [surveyed.looks[sample.image_id] for sample in samples]
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
     clean = {sample.image_id for sample in sound} - {sample.image_id for sample in samples}
@@ -306,10 +273,10 @@ def _wrong_size(size: tuple[int, int] | None, expected: Sequence[int] | None, fi
     """What to say of a size: "" where it is as expected, or not known. `files`: whether one of them may be at fault."""
     if size is None or expected is None or size == tuple(expected):
         return ""
-    found = f"{size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size)"
+    sizes = f"{size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size)"
     if files:
-        return f"is {found}; mend the file, or set data.image_size=null to accept any size"
-    return f"{found}; set data.image_size=[{size[0]},{size[1]}], or null for any size, or choose another data="
+        return f"is {sizes}; mend the file, or set data.image_size=null to accept any size"
+    return f"{sizes}; set data.image_size=[{size[0]},{size[1]}], or null for any size, or choose another data="
 
 
 def data_hash(samples: Sequence[Sample], digests: Sequence[str]) -> str:

@@ -69,9 +69,9 @@ def parse(rle: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np
                 lambda i: f"run {starts[i]} {lengths[i]} ends beyond the image of {height}x{width} pixels",
             )
         )
-    for wrong, offset, message in checks:
-        if wrong.any():
-            i = int(np.argmax(wrong))
+    for at_fault, offset, message in checks:
+        if at_fault.any():
+            i = int(np.argmax(at_fault))
             raise RLEError(message(i), 2 * i + offset)
 
     backwards = starts[1:] < starts[:-1]

@@ -34,7 +34,7 @@ from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.core.settings import read
-from steel_defects.data.annotations import LAYOUTS
+from steel_defects.data.labels import LAYOUTS
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.explore.assemble import assemble
 from steel_defects.explore.collect import Exploration, collect

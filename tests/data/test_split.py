@@ -179,6 +179,7 @@ def test_three_groups_fill_three_parts():
         ("[1.1,-0.1,0.0]", "negative"),
         ("[0.0,0.5,0.5]", "train on"),
         ("[0.8,0.2]", "three"),
+        ("0.8", "three numbers, for train, val and test"),
         ("[a,b,c]", "three numbers"),
         ("[.nan,0.5,0.5]", "three numbers"),
     ],

@@ -112,13 +112,6 @@ def test_other_commands_run_in_their_order(desk, steel, tiny_root):
         assert (read_grey(one) == read_grey(other)).mean() > 0.999
 
 
-def test_make_targets_exist():
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
-    assert named
-    assert named <= set(targets)
-
-
 def test_every_choice_is_listed():
     for path in set(Path(CONF_DIR).glob("*/**/*.yaml")) - set(Path(CONF_DIR, "hydra").rglob("*.yaml")):
         assert f"`{path.relative_to(CONF_DIR).with_suffix('').as_posix().split('/', 1)[1]}`" in README, path
