@@ -213,7 +213,7 @@ LEARNT += ["data.split.fractions=[0.6,0.2,0.2]"]
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_root) -> Path:
+def kept_run(tiny_root) -> Path:
     """A run for all processes of `make test`, trained by the first that asks. To be read; `trained_run` is a copy."""
     kept = ROOT / ".pytest_cache" / "trained"
     kept.mkdir(parents=True, exist_ok=True)
@@ -238,9 +238,9 @@ def sources_hash() -> str:
 
 
 @pytest.fixture(scope="module")
-def trained_run(trained, tiny_root, tmp_path_factory) -> RunFolder:
+def trained_run(kept_run, tiny_root, tmp_path_factory) -> RunFolder:
     """A run folder as the train command leaves it, of a net that finds some defects, for a module to write into."""
-    run = RunFolder(shutil.copytree(trained, tmp_path_factory.mktemp("trained") / "run"))
+    run = RunFolder(shutil.copytree(kept_run, tmp_path_factory.mktemp("trained") / "run"))
     for path in (run.config, run.config.with_name("overrides.yaml")):  # data was where the process had it that trained
         path.write_text(re.sub(r"(root: |data\.root=).*", rf"\g<1>{tiny_root}", path.read_text()))
     return run

@@ -315,11 +315,8 @@ def test_images_smaller_than_the_target(raw):
 def test_without_a_draw_a_sample_is_resized_alone():
     augment = augmenter((64, 64), SHARES, {"crop": 1}, gate=0.0)
     image, mask = noise(0, (48, 200)), noise(1, (48, 200), 5)
-    given = image.copy(), mask.copy()
     for out, expected in zip(augment(image, mask, (1,), "a", 0), resize(image, mask, (64, 64)), strict=True):
         np.testing.assert_array_equal(out, expected)
-    np.testing.assert_array_equal(image, given[0])
-    np.testing.assert_array_equal(mask, given[1])
 
 
 @pytest.mark.parametrize("name", [*MOVES, "light"])

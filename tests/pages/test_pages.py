@@ -112,18 +112,20 @@ def test_speeds_are_the_readme_s():
     assert len(here) == 2 * len(PAPER)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "README.md"])
 def test_commands_compose(page):
-    """Those of EXTENDING.md, which brings files of its own, are run by test_extending.py."""
-    for words in blocks(PAGES[page]):
+    """Those of EXTENDING.md, which brings files of its own, and README's others than train are run by their tests."""
+    for words in blocks(PAGES.get(page, README)):
         if page == "EXTENDING.md" or words[:2] != ["python", "-m"]:
             continue
         command = words[2].removeprefix("steel_defects.")
         assert command in COMMANDS, words
+        if page == "README.md" and command != "train":
+            continue
         for override in words[3:]:
             key, _, values = override.partition("=")
             if not override.startswith(("--", "hydra.")):
-                for value in values.split(","):
+                for value in [values] if values.startswith("[") else values.split(","):
                     composed(command, f"{key}={value}")
 
 

@@ -25,19 +25,6 @@ OTHERS = [(name, rest.strip()) for name, rest in COMMANDS if name != "train"]
 RUN = "outputs/2026-01-31/12-00-00-000000"
 
 
-def overrides_of(command: str) -> list[str]:
-    return [word for word in shlex.split(command) if not word.startswith("--")]
-
-
-@pytest.mark.parametrize("command", TRAIN)
-def test_commands_compose(command):
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        for override in overrides_of(command):
-            group, _, choices = override.partition("=")
-            for choice in [choices] if choices.startswith("[") else choices.split(","):
-                compose("train", [f"{group}={choice}"])
-
-
 # Resuming and the paper's systems have tests of their own, in test_train.py and test_configs.py.
 @pytest.mark.parametrize("line", [c for c in TRAIN if "resume=" not in c and "paper/" not in c])
 def test_commands_run(line, train_here, tmp_path):
