@@ -47,7 +47,7 @@ from steel_defects.audit.spoil import measure, spoil, write_labels
 from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_table
 from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
@@ -133,7 +133,7 @@ def audit(
     by_id = {sample.image_id: sample for sample in samples}
     measured = measure(judged, list(by_id), ways) if ways else None
     facts = _facts(settings, checkpoint, data, len(samples), len(ways), card.system)
-    write_whole(folder / "audit.csv", table(findings, data.classes).to_csv(index=False).encode("utf-8", "replace"))
+    write_table(folder / "audit.csv", table(findings, data.classes))
     write_coco(folder / "audit.coco.json", findings, by_id, data.classes)
     report = assemble(findings, by_id, data.classes, facts, settings.title, settings.shown, len(samples), measured)
     size = write_page(report, folder / "audit.html")

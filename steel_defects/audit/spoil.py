@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from steel_defects.audit.displacement import shift
 from steel_defects.audit.finding import KINDS, Finding, ranked
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_rows
 from steel_defects.data.catalog import Sample
 from steel_defects.data.label_table import COLUMNS
 from steel_defects.data.labels import mask_codes
@@ -95,9 +95,8 @@ def write_labels(path: Path, samples: Sequence[Sample]) -> None:
     Raises:
         UserError: where it cannot be written.
     """
-    rows = [[sample.image_id, c, code] for sample in samples for c, code in sample.rles.items()]
-    text = pd.DataFrame(rows, columns=list(COLUMNS["defect_rows"])).to_csv(index=False, lineterminator="\n")
-    write_whole(path, text.encode())
+    rows = ([sample.image_id, c, code] for sample in samples for c, code in sample.rles.items())
+    write_rows(path, COLUMNS["defect_rows"], rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,12 @@ from rich.table import Table
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.packages import missing_packages
+from steel_defects.page.sheet import Sheet
+
+if TYPE_CHECKING:
+    from steel_defects.page.content import Report
+
+log = logging.getLogger(__name__)
 
 
 def quiet_libraries() -> None:
@@ -60,6 +66,21 @@ def wide_console() -> Console:
 def say(*lines: str) -> None:
     """Print sentences as they are, whatever brackets they have."""
     wide_console().print(*lines, sep="\n", markup=False, highlight=False)
+
+
+def print_sheets(*sheets: Sheet | None) -> None:
+    """Print tables under their titles, as wide as `wide_console`; None is passed over."""
+    for sheet in filter(None, sheets):
+        wide_console().print(sheet.rich())
+
+
+def print_report(report: Report, *sheets: Sheet) -> None:
+    """Print tables, what a page finds in sentences, and what it leaves out."""
+    print_sheets(*sheets)
+    if report.findings:
+        say(*report.findings)
+    for omission in report.omissions:
+        log.warning("Not reported, or not in full: %s", str(omission).splitlines()[0])
 
 
 def print_table(

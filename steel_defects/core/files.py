@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import itertools
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ from steel_defects.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NUMBERS = itertools.count()  # of the files that this process writes, several of them at once
 
 
 @contextmanager
@@ -42,11 +46,6 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def partial(path: Path) -> Path:
-    """Where a file lies until it is whole."""
-    return path.with_name(path.name + ".part")
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give the path of a file to write, which takes the name `path` once all of it is written, and is gone otherwise.
@@ -54,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: where it cannot be written.
     """
-    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short, however long the name is
+    part = path.with_name(f".{os.getpid()}-{next(_NUMBERS)}.part")  # short, however long the name is
     with writing(path):
         try:
             yield part
@@ -85,6 +84,19 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         UserError: where it cannot be written.
     """
     write_whole(path, table.to_csv(index=False).encode("utf-8", "replace"))
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """The same for rows that are no data frame, such as those of commands that do without pandas.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode("utf-8", "replace"))
 
 
 def content_hash(path: Path) -> str:

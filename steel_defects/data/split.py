@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
+from steel_defects.core.files import write_rows
 
 PARTS = ("train", "val", "test")
 
@@ -144,18 +144,9 @@ def write_split(
 
     The file appears whole or not at all; the folder is made where it is missing.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["ImageId", "part", "classes", "group"])
-            for name, part, classes, number in zip(image_ids, parts, class_sets, groups, strict=True):
-                writer.writerow([name, part, " ".join(str(c) for c in sorted(classes)), int(number)])
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    columns = zip(image_ids, parts, class_sets, groups, strict=True)
+    rows = ([name, part, " ".join(map(str, sorted(classes))), int(group)] for name, part, classes, group in columns)
+    write_rows(Path(path), ["ImageId", "part", "classes", "group"], rows)
 
 
 def read_split(path: Path, image_ids: Sequence[str], dropped: Collection[str] = ()) -> list[str]:

@@ -31,7 +31,7 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
+from steel_defects.cli.console import print_sheets, stop
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
 from steel_defects.core.settings import read
@@ -84,7 +84,7 @@ def download(settings: DownloadSettings) -> Contents:
         require_space(root, missing_bytes(archive, root), f"to unpack {archive.name}")
         differing = put(archive, root, settings.force)
         contents = look(root, settings.data, settings.expect)
-    wide_console().print(contents.sheet(f"What is in {root}").rich())
+    print_sheets(contents.sheet(f"What is in {root}"))
     if contents.faults:
         raise DataFaults(contents.faults, way_out(root, archive, differing))
     if not settings.keep_zip and looked_into and not differing:

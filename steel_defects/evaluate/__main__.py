@@ -32,6 +32,7 @@ from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
 from steel_defects.cli.console import stop
 from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder, write_faults, write_json
 from steel_defects.core.settings import read
@@ -107,7 +108,7 @@ def evaluate(
         validation = part_samples(data, "val", models, card)
         tuning = tune(engine, validation, settings.tuning)
         decision = tuning.decision
-        tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
+        write_table(folder.path / "tuning.csv", tuning.table(card.classes))
         path = write_decision(tuning, engine, models, data, settings.tta)
         show_tuning(tuning, card.classes, path, part)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from steel_defects.core.files import write_table
 from steel_defects.data.catalog import Sample
 from steel_defects.data.images import resize
 from steel_defects.inference.decision import Decision
@@ -68,7 +69,7 @@ def write_per_image(
     names = pd.Series([sample.image_id for sample in samples], name="ImageId")
     tables = {name: counted.per_image(classes) for name, counted in confusions.items()}
     columns = [table.add_prefix("" if name == "argmax" else f"{name}_") for name, table in tables.items()]
-    pd.concat([names, *columns], axis=1).to_csv(path, index=False)
+    write_table(path, pd.concat([names, *columns], axis=1))
     return pd.concat([names, tables.get("tuned", tables["argmax"])], axis=1)
 
 

@@ -23,9 +23,9 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
+from steel_defects.cli.console import print_report, stop
 from steel_defects.core.errors import UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.page.content import Report
@@ -73,18 +73,13 @@ def report(settings: ReportSettings, folder: Path) -> Report:
 def write(content: Report, study: Study, folder: Path) -> int:
     """Write report.html, report.md, figures/ and results.csv; returns the page's size in bytes."""
     size = write_report(content, folder, "report")
-    write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode("utf-8", "replace"))
+    write_table(folder / "results.csv", results_table(study))
     return size
 
 
 def show(content: Report, study: Study, folder: Path, size: int) -> None:
     """Print the findings, the table of scores, and what is left out."""
-    console = wide_console()
-    console.print(console_sheet(study).rich())
-    for line in content.findings:
-        console.print(line, markup=False, highlight=False)
-    for omission in content.omissions:
-        log.warning("Not reported, or not in full: %s", str(omission).splitlines()[0])
+    print_report(content, console_sheet(study))
     log.info(
         "%s: %.1f MB, opens in any browser; report.md and results.csv beside it", folder / "report.html", size / 1e6
     )

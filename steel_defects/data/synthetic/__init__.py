@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.runs import write_json
 from steel_defects.data.rle import encode
 from steel_defects.data.synthetic.strip import MIN_SIDE, draw_strip
 
@@ -146,4 +147,4 @@ def _write(root: Path, manifest: dict) -> None:
         (root / "train_images" / name).write_bytes(data.tobytes())
         rows += [f"{name},{c},{encode(mask == c)}" for c in classes]
     (root / "train.csv").write_text("\n".join(rows) + "\n")
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(root / MANIFEST, manifest)
