@@ -90,12 +90,14 @@ class Survey:
         paths: image id -> file, sorted by id; empty where the folder is missing.
         looks: image id -> what is kept of its image, of the files that are sound.
         faults: everything that is wrong, sorted by file and row.
+        excluded: ids of the images that were left out, also of such that the label file alone names.
     """
 
     annotations: Annotations
     paths: dict[str, Path] = field(default_factory=dict)
     looks: dict[str, Look] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    excluded: frozenset[str] = frozenset()
 
     def samples(self) -> list[Sample]:
         """Images whose file is sound, with their sound rows, sorted by id."""
@@ -147,7 +149,7 @@ def survey(
     image_dir: str = "train_images",
     num_classes: int,
     image_size: tuple[int, int] | None = None,
-    exclude: Collection[str] = (),
+    exclude: str | Path | None = None,
     measure: Callable[[np.ndarray], object] | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -155,14 +157,23 @@ def survey(
     """Look at all rows and all image files of a data set, and stop at nothing.
 
     Args:
-        root, csv, image_dir, num_classes, image_size, workers, progress: as for `load_catalog`. Where the folder of
-            the images is missing, labels are checked without them: against `image_size`, if it is known.
-        exclude: ids of images that are not looked at, nor are their rows.
+        root, csv, image_dir, num_classes, image_size, exclude, workers, progress: as for `load_catalog`. Where the
+            folder of the images is missing, labels are checked without them: against `image_size`, if it is known.
+            Neither the images that `exclude` names are looked at nor their rows.
         measure: computed from each grey image, uint8 [H, W], in threads; kept as `Look.measured`.
+
+    Raises:
+        UserError: where the CSV of `exclude` is at fault, or leaves no image.
     """
-    annotations, csv_faults = read_annotations(root / csv, num_classes, exclude)
+    images, excluded = list_images(root / image_dir), frozenset[str]()
+    if exclude:
+        known = {*images, *read_annotations(root / csv, num_classes)[0].lines}
+        excluded = read_excluded(Path(exclude), known)
+        if known and len(excluded) == len(known):
+            raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
+    annotations, csv_faults = read_annotations(root / csv, num_classes, excluded)
     faults = [replace(fault, file=csv) for fault in csv_faults]
-    paths = {image_id: path for image_id, path in list_images(root / image_dir).items() if image_id not in exclude}
+    paths = {image_id: path for image_id, path in images.items() if image_id not in excluded}
     if (root / image_dir).is_dir():
         faults += _missing_images(annotations, paths, csv, image_dir)
     seen = dict(look_at_all(paths, workers, progress, measure))
@@ -170,22 +181,22 @@ def survey(
     common = next(iter(sizes)) if len(seen) > 1 and len(sizes) == 1 else None
     if _wrong_size(common, image_size):
         # Then it is the setting that is wrong, and what the images hold can be told all the same.
-        wrong = _wrong_size(common, image_size, files=False)
-        faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {wrong}"))
+        message = f"all {len(seen):,} images are {_wrong_size(common, image_size, files=False)}"
+        faults.append(Fault(f"{image_dir}/", message))
         image_size = None
     looks: dict[str, Look] = {}
     for image_id, look in seen.items():
         if isinstance(look, ImageError):
             faults.append(Fault(f"{image_dir}/{image_id}", str(look), image=image_id))
-        elif wrong := _wrong_size(look.size, image_size):
-            faults.append(Fault(f"{image_dir}/{image_id}", wrong, image=image_id))
+        elif message := _wrong_size(look.size, image_size):
+            faults.append(Fault(f"{image_dir}/{image_id}", message, image=image_id))
         else:
             looks[image_id] = look
     for image_id, labels in annotations.rows.items():
         size = looks[image_id].size if image_id in looks else image_size
         faults += [Fault(csv, message, row) for row, message in label_faults(image_id, labels, size)]
     faults.sort(key=lambda fault: (fault.file, fault.row or 0))
-    return Survey(annotations, paths, looks, faults)
+    return Survey(annotations, paths, looks, faults, excluded)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
@@ -196,25 +207,6 @@ def list_images(folder: Path) -> dict[str, Path]:
         for path in files
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
     }
-
-
-def left_out(exclude: str | Path | None, root: Path, csv: str, image_dir: str, num_classes: int) -> frozenset[str]:
-    """Ids of the images that `data.exclude` leaves out, also of such that the label file alone names.
-
-    Args:
-        exclude: a CSV, see `read_excluded`; None leaves none out.
-        root, csv, image_dir, num_classes: as for `load_catalog`.
-
-    Raises:
-        UserError: where the CSV is at fault, or leaves no image.
-    """
-    if not exclude:
-        return frozenset()
-    known = {*list_images(root / image_dir), *read_annotations(root / csv, num_classes)[0].lines}
-    excluded = read_excluded(Path(exclude), known)
-    if known and len(excluded) == len(known):
-        raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
-    return excluded
 
 
 def load_catalog(
@@ -254,39 +246,37 @@ def load_catalog(
         raise UserError(f"data.exclude={exclude}: the path of one CSV file, or null")
     root = Path(root)
     require_layout(root, csv, image_dir)
-    images = list_images(root / image_dir)
-    if not images:
-        raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    excluded = left_out(exclude, root, csv, image_dir, num_classes)
-    if excluded.issuperset(images):
-        raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
-    found = survey(
+    surveyed = survey(
         root,
         csv=csv,
         image_dir=image_dir,
         num_classes=num_classes,
         image_size=image_size,
-        exclude=excluded,
+        exclude=exclude,
         workers=workers,
         progress=progress,
     )
-    skippable = [fault for fault in found.faults if fault.image is not None]
-    stopping = found.faults if on_bad == "stop" else [fault for fault in found.faults if fault.image is None]
+    if not surveyed.paths and surveyed.excluded:
+        raise UserError(f"data.exclude={exclude} leaves no image of {root / image_dir}")
+    if not surveyed.paths:
+        raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    skippable = [fault for fault in surveyed.faults if fault.image is not None]
+    stopping = surveyed.faults if on_bad == "stop" else [fault for fault in surveyed.faults if fault.image is None]
     if stopping:
         # Not offered where nothing would be left.
-        raise DataFaults(stopping, _way_out(len(skippable) if on_bad == "stop" and found.looks else 0))
-    if not found.looks:
+        raise DataFaults(stopping, _way_out(len(skippable) if on_bad == "stop" and surveyed.looks else 0))
+    if not surveyed.looks:
         raise DataFaults(skippable, "data.on_bad=skip leaves no image at all.")
 
-    sound = found.samples()
+    sound = surveyed.samples()
     samples = [sample for sample in sound if sample.classes] if only_defective else sound
     if not samples:
         raise UserError(f"no image in {root} has a defect, and data.only_defective leaves out all others")
-    kept = [found.looks[sample.image_id] for sample in samples]
+    kept = [surveyed.looks[sample.image_id] for sample in samples]
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
     clean = {sample.image_id for sample in sound} - {sample.image_id for sample in samples}
-    dropped = {*excluded, *clean, *(fault.image for fault in skippable if fault.image is not None)}
+    dropped = {*surveyed.excluded, *clean, *(fault.image for fault in skippable if fault.image is not None)}
     return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), dropped)
 
 
@@ -306,10 +296,10 @@ def _wrong_size(size: tuple[int, int] | None, expected: Sequence[int] | None, fi
     """What to say of a size: "" where it is as expected, or not known. `files`: whether one of them may be at fault."""
     if size is None or expected is None or size == tuple(expected):
         return ""
-    found = f"{size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size)"
+    sizes = f"{size[0]}x{size[1]}, the data set says {expected[0]}x{expected[1]} (data.image_size)"
     if files:
-        return f"is {found}; mend the file, or set data.image_size=null to accept any size"
-    return f"{found}; set data.image_size=[{size[0]},{size[1]}], or null for any size, or choose another data="
+        return f"is {sizes}; mend the file, or set data.image_size=null to accept any size"
+    return f"{sizes}; set data.image_size=[{size[0]},{size[1]}], or null for any size, or choose another data="
 
 
 def data_hash(samples: Sequence[Sample], digests: Sequence[str]) -> str:

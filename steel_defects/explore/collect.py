@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.annotations import Label
-from steel_defects.data.catalog import Survey, left_out, require_layout, survey
+from steel_defects.data.catalog import Survey, require_layout, survey
 from steel_defects.data.images import Look, read_grey
 from steel_defects.data.rle import decode
 from steel_defects.data.settings import DataSettings
@@ -116,7 +116,6 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
     """
     root, csv, image_dir, image_size = Path(data.root).expanduser(), data.csv, data.image_dir, data.image_size
     require_layout(root, csv, image_dir, without_images=True)
-    exclude = left_out(data.exclude, root, csv, image_dir, len(data.classes))
     has_images = (root / image_dir).is_dir()
     surveyed = survey(
         root,
@@ -124,7 +123,7 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
         image_dir=image_dir,
         num_classes=len(data.classes),
         image_size=image_size,
-        exclude=exclude,
+        exclude=data.exclude,
         measure=measure_light,
         progress=progress,
     )
@@ -156,7 +155,7 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
 
     omissions = [] if twins or not has_images else ["Twins were not looked for."]
     clean_known = has_images or surveyed.annotations.layout == "all_rows"
-    counts = Counts(len(ids), len(surveyed.looks), measured, len(exclude), clean_known)
+    counts = Counts(len(ids), len(surveyed.looks), measured, len(surveyed.excluded), clean_known)
     return Exploration(
         classes=data.classes,
         size=data.size,
