@@ -45,12 +45,12 @@ from steel_defects.audit.settings import AuditSettings
 from steel_defects.audit.sheets import show
 from steel_defects.audit.spoil import measure, spoil, write_labels
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
-from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.cli.console import stopping
+from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_table
 from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import versions
-from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
@@ -68,17 +68,13 @@ def main(cfg: DictConfig) -> None:
     """One audit, or what came of its review."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
-    try:
+    with stopping(folder):
         settings = read(AuditSettings, plain(cfg))
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
         if settings.reviewed:
             correct(Path(settings.reviewed), settings.model, folder.path, chosen, changes)
         else:
             audit(settings, folder.path, chosen, changes)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
 
 
 def audit(

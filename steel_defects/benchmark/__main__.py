@@ -58,8 +58,7 @@ from steel_defects.benchmark.rows import Row, size_name, write_csv
 from steel_defects.benchmark.settings import AUTO, BenchmarkSettings
 from steel_defects.benchmark.systems import read_system
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import print_sheets, quiet_libraries, stop
-from steel_defects.core.errors import UserError
+from steel_defects.cli.console import print_sheets, quiet_libraries, stopping
 from steel_defects.core.files import write_whole
 from steel_defects.core.machine import cpu_name
 from steel_defects.core.packages import versions
@@ -78,9 +77,8 @@ def main(cfg: DictConfig) -> None:
     """One benchmark; interrupted, it says what is there."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        benchmark(read(BenchmarkSettings, plain(cfg)), folder)
-    except UserError as error:
-        stop(error)
+        with stopping():
+            benchmark(read(BenchmarkSettings, plain(cfg)), folder)
     except KeyboardInterrupt:
         kept = (folder / "benchmark.csv").exists()
         log.warning("Stopped. %s", f"The systems measured until then: {folder}" if kept else "Nothing was measured yet")

@@ -6,15 +6,17 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from steel_defects.core.errors import UserError
+from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import missing_packages
+from steel_defects.core.runs import RunFolder, write_faults
 from steel_defects.page.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -48,6 +50,17 @@ def stop(error: Exception) -> NoReturn:
     console.print("[bold red]Error[/]", end=" ")
     console.print(str(error), markup=False, highlight=False)
     sys.exit(2)
+
+
+@contextmanager
+def stopping(folder: RunFolder | None = None) -> Iterator[None]:
+    """Stop at a user's mistake, see `stop`; faults of the data are listed in the folder as well."""
+    try:
+        yield
+    except UserError as error:
+        if folder is not None and isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
 
 
 def require(extra: str) -> None:

@@ -27,10 +27,8 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         UserError: instead of an OSError.
     """
-    try:
+    with _told(path, "written"):
         yield
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -40,10 +38,16 @@ def reading(path: Path) -> Iterator[None]:
     Raises:
         UserError: instead of an OSError.
     """
+    with _told(path, "read"):
+        yield
+
+
+@contextmanager
+def _told(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path} cannot be {done}: {error.strerror or error}") from error
 
 
 @contextmanager

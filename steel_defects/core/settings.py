@@ -133,13 +133,12 @@ class Wrong(ValueError):
     """Raised by a validator that has better words than what is allowed; they follow `key=value: `."""
 
 
-def read(model: type[Model], values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Model:
+def read(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Make settings of plain values.
 
     Args:
         model: the settings to make.
         values: nested mappings, as they are composed from conf/ and the command line.
-        sources: file by dotted key, of values that come from a file other than the project's own.
 
     Raises:
         SettingFaults: with a line for each key that is unknown, missing, of the wrong type or out of bounds.
@@ -147,13 +146,19 @@ def read(model: type[Model], values: Mapping[str, Any], sources: Mapping[str, st
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise SettingFaults("\n".join(faults(model, values, error, sources or {}))) from None
+        raise SettingFaults("\n".join(faults(model, values, error, {}))) from None
 
 
 def faults(
     model: type[Settings], values: Mapping[str, Any], error: ValidationError, sources: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong, a line each; a key that is wrong in several ways is told once. Arguments as for `read`."""
+    """What is wrong, a line each; a key that is wrong in several ways is told once.
+
+    Args:
+        model, values: as for `read`.
+        error: what the model says of them.
+        sources: file by dotted key, of values that come from a file other than the project's own.
+    """
     lines: dict[str, str] = {}
     for problem in error.errors(include_url=False):
         path, field = _locate(model, problem["loc"])

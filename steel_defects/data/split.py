@@ -220,6 +220,6 @@ def _count(names: Sequence[str]) -> str:
     return f"{len(names)} image{'s' if len(names) > 1 else ''}"
 
 
-def _some(names: Sequence[str], shown: int = 10) -> str:
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - 10
+    return ", ".join(names[:10]) + (f" and {rest} more" if rest > 0 else "")

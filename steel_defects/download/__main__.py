@@ -31,7 +31,7 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import print_sheets, stop
+from steel_defects.cli.console import print_sheets, stopping
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
 from steel_defects.core.settings import read
@@ -48,9 +48,8 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Download as configured; a user's mistake and Ctrl-C end it without a traceback."""
     try:
-        download(read(DownloadSettings, plain(cfg)))
-    except UserError as error:
-        stop(error)
+        with stopping():
+            download(read(DownloadSettings, plain(cfg)))
     except KeyboardInterrupt:
         log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", way_on(cfg.force is True))
         sys.exit(130)

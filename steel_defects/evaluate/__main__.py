@@ -30,11 +30,11 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
-from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.cli.console import stopping
+from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_table
 from steel_defects.core.packages import versions
-from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.core.settings import read
 from steel_defects.data.settings import DataSettings
 from steel_defects.evaluate.settings import EvaluateSettings
@@ -55,13 +55,9 @@ def main(cfg: DictConfig) -> None:
     """One evaluation; of a --multirun, one after the other, up to the first mistake."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
-    try:
+    with stopping(folder):
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
         evaluate(read(EvaluateSettings, plain(cfg)), folder, chosen, changes)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
 
 
 def evaluate(

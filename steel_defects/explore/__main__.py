@@ -29,10 +29,9 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import print_report, stop
-from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.cli.console import print_report, stopping
 from steel_defects.core.files import write_table
-from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.data.annotations import LAYOUTS
 from steel_defects.data.synthetic import write_synthetic
@@ -53,12 +52,8 @@ TABLES = ("images", "regions", "segments", "twins", "faults")
 def main(cfg: DictConfig) -> None:
     """Explore, and list what is wrong with the data where that stops it."""
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
-    try:
+    with stopping(folder):
         explore(read(ExploreSettings, plain(cfg)), folder.path)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
 
 
 def explore(settings: ExploreSettings, folder: Path) -> Report:

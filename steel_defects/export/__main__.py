@@ -30,7 +30,7 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import quiet_libraries, stop
+from steel_defects.cli.console import quiet_libraries, stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
 from steel_defects.core.packages import package, versions
@@ -59,12 +59,10 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnx", "openvino",
 @hydra.main(config_path=CONF_DIR, config_name="export", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """One export; the exit code is 1 where a file was not kept."""
-    try:
+    with stopping():
         job = HydraConfig.get()
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
         exports = export(read(ExportSettings, plain(cfg)), chosen, changes)
-    except UserError as error:
-        stop(error)
     if any(one.faults for one in exports):
         sys.exit(1)
 

@@ -21,7 +21,7 @@ from steel_defects.models.scores import Confusions
 
 
 def score_samples(
-    engine: Engine, samples: Sequence[Sample], decisions: Mapping[str, Decision], label: str = "Scoring"
+    engine: Engine, samples: Sequence[Sample], decisions: Mapping[str, Decision]
 ) -> dict[str, Confusions]:
     """Run a model over samples, once, and count what each decision makes of it.
 
@@ -29,7 +29,6 @@ def score_samples(
         engine: runs the model.
         samples: at least one.
         decisions: by a name.
-        label: words before the progress bar, which shows on a terminal.
 
     Returns:
         For each decision the confusions of all samples.
@@ -51,7 +50,7 @@ def score_samples(
 
     # One more than the engine takes reads the next image while the others wait for it.
     results = ordered_map(score, samples, engine.parallel + 1)
-    counted = list(tqdm(results, label, len(samples), unit="image", disable=None))
+    counted = list(tqdm(results, "Scoring", len(samples), unit="image", disable=None))
     return {
         name: Confusions(*(np.stack([image[k][at] for image in counted]) for at in (0, 1)))
         for k, name in enumerate(decisions)

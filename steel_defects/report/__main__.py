@@ -23,8 +23,7 @@ from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
 from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import print_report, stop
-from steel_defects.core.errors import UserError
+from steel_defects.cli.console import print_report, stopping
 from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
@@ -42,10 +41,8 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=CONF_DIR, config_name="report", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Run the command; a mistake of the user ends it with a message."""
-    try:
+    with stopping():
         report(read(ReportSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
-    except UserError as error:
-        stop(error)
 
 
 def report(settings: ReportSettings, folder: Path) -> Report:
