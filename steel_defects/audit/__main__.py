@@ -86,8 +86,8 @@ def audit(
     """Judge the labels of a data set.
 
     Args:
-        settings: those of the command; their `data` is not looked at.
-        folder: where to write.
+        settings: settings of the command; their `data` is not looked at.
+        folder: the folder to write into.
         chosen, changes: what was asked for of the data, see `load_run_data`.
 
     Returns:

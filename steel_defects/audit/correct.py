@@ -50,7 +50,7 @@ def correct(
     Args:
         reviewed: an `audit.csv` with verdicts.
         checkpoint: the one of the audit, whose run says which labels were judged; None where the data is chosen.
-        folder: where to write.
+        folder: the folder to write into.
         chosen, changes: what was asked for of the data, see `load_run_data`.
 
     Returns:

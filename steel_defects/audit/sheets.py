@@ -75,7 +75,7 @@ def show(report: Report, findings: Sequence[Finding], classes: Sequence[str], fo
 
     Args:
         report: the audit's page.
-        findings: as `ranked` returns them.
+        findings: the ones that `ranked` returns.
         classes: names of the defect classes.
         folder: the one that holds the files.
         size: bytes of the page.

@@ -39,8 +39,8 @@ def spoil(
     another class yields to it).
 
     Args:
-        samples: those of a data set.
-        share: how many of the images with a defect are spoiled, 0 to 1; their number is rounded.
+        samples: images of a data set with their labels.
+        share: share of the images with a defect that are spoiled, 0 to 1; their number is rounded.
         num_classes: classes run from 1 to this.
         seed: decides which images, which class of each, and how.
 
@@ -106,10 +106,10 @@ class Measured:
     Args:
         images: number of all images.
         spoiled: n.
-        found: how many of them are among the first n images.
+        found: number of them among the first n images.
         auroc: area under the ROC curve over all images, 0 to 1; None where all are spoiled.
         precisions: float64 [min(2 n, images)], the share of spoiled ones among the first k images, for k from 1.
-        ways: by way of spoiling: `spoiled`, how many there are, and `found`, how many of them are among the first n.
+        ways: for each way of spoiling, `spoiled`, the number of labels, and `found`, how many are among the first n.
         called: int, way x kind of the image's worst finding (`KINDS`, then `NO_FINDING`): how many were called so.
     """
 
@@ -135,7 +135,7 @@ def measure(findings: Sequence[Finding], image_ids: Sequence[str], ways: Mapping
 
     Args:
         findings: all, in any order, also those too mild to be listed.
-        image_ids: those of all images that were judged, each once.
+        image_ids: ids of all images that were judged, each once.
         ways: id of a spoiled image -> way, as `spoil` returns them.
 
     Raises:

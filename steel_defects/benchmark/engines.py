@@ -41,12 +41,12 @@ def open_engines(
     """Write the files of a net and open them.
 
     Args:
-        names: some of `ENGINES`.
+        names: names from `ENGINES`.
         system: the net, which gets random weights.
         size: (height, width) in pixels that it works at.
         threads: threads of the CPU.
         folder: empty folder for the files.
-        tell: called with what is being done.
+        tell: function called with what is being done.
 
     Returns:
         The engines that could be opened, and why the others could not.

@@ -25,7 +25,7 @@ class Row:
         system: name; empty for what has none.
         size: (height, width) in pixels that the net works at, and of the images unless they are the user's.
         engine: name; of a training the precision; empty where there is none.
-        measure: one of those above.
+        measure: one of the names above.
         values: a number a round; none where it could not be measured.
         ratios: ratio of each round to what `RATIO_TO` names.
         device: what it ran on.

@@ -102,7 +102,7 @@ def print_table(
     """Print a table with lines around it, as wide as `wide_console`.
 
     Args:
-        headings: one for each column.
+        headings: the names of the columns.
         rows: texts, as many as there are headings, whatever brackets they have.
         left: numbers of the columns that hold words and not numbers.
         red: numbers of the rows that failed.
@@ -120,7 +120,7 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) 
 
     Args:
         title: the line above the table.
-        columns: for each column its heading and its scores by key; all share their keys.
+        columns: the scores of each column, by its heading and their keys; all share their keys.
     """
     say(title)  # a table's own title would be folded to its width
     scores = list(columns.values())

@@ -65,7 +65,7 @@ def read_annotations(
     except TableError as error:
         return Annotations("defect_rows", {}), [Fault(name, str(error))]
 
-    found = Annotations(table.layout, {})
+    annotations = Annotations(table.layout, {})
     faults: list[Fault] = []
     for row in table.rows:
         if isinstance(row, Fault):
@@ -73,7 +73,7 @@ def read_annotations(
             continue
         if row.image in exclude:
             continue
-        found.lines.setdefault(row.image, []).append(row.line)
+        annotations.lines.setdefault(row.image, []).append(row.line)
         try:
             if row.repetition:
                 raise TableError(row.repetition)
@@ -81,7 +81,7 @@ def read_annotations(
         except (TableError, rle_code.RLEError) as error:
             faults.append(Fault(name, str(error), row.line))
             continue
-        labels = found.rows.setdefault(row.image, {})
+        labels = annotations.rows.setdefault(row.image, {})
         if row.code:
             labels[row.class_id] = Label(row.code, row.line)
-    return found, faults
+    return annotations, faults

@@ -118,8 +118,8 @@ def require_layout(
     """Check that a data root has its label file and its folder of images.
 
     Args:
-        root, csv, image_dir: as for `load_catalog`.
-        without_images: do without the folder.
+        root, csv, image_dir: the same as for `load_catalog`.
+        without_images: whether to do without the folder.
 
     Raises:
         UserError: naming what is missing, the layout expected, and how to get the data.

@@ -32,7 +32,7 @@ def shapes_of_runs(runs: Runs, size: Sequence[int]) -> list[Shape]:
     """The shape of each connected defect.
 
     Args:
-        runs: at least one.
+        runs: runs of pixels, at least one.
         size: (height, width) of the image.
     """
     (height, width), first = size, runs.first
@@ -49,7 +49,7 @@ def shape_of_code(code: str, size: Sequence[int]) -> Shape:
     """The shape of Kaggle's run-length code, connected or not, without drawing it.
 
     Args:
-        code: at least one run.
+        code: run-length code with at least one run.
         size: (height, width) of the image.
 
     Raises:
@@ -92,9 +92,9 @@ class Writer:
     """A file of COCO's instances, written as they come.
 
     Args:
-        file: for everything.
-        annotations: for the annotations, until all images are written; it can be read as well.
-        description: of the file.
+        file: the file for everything.
+        annotations: a file for the annotations, until all images are written; it can be read as well.
+        description: description of the file.
         categories: (name, supercategory); the first is category 1.
     """
 

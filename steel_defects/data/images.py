@@ -33,7 +33,7 @@ class ImageError(UserError):
 
     Args:
         reason: what is wrong, as the rest of a sentence that begins with the image's name.
-        name: of the image; without, the message is the reason alone, for those who know which image it is.
+        name: name of the image; without, the message is the reason alone, for those who know which image it is.
     """
 
     def __init__(self, reason: str, name: str | Path = "") -> None:
@@ -71,7 +71,7 @@ def decode_grey(data: bytes, white: int | None = None) -> np.ndarray:
     Of a TIFF with several pages, the first is read.
 
     Args:
-        data: of a JPEG, PNG, BMP or TIFF.
+        data: bytes of a JPEG, PNG, BMP or TIFF.
         white: the value that counts as white where more than 8 bits a pixel are stored (1 to 65535): 4095 for a 12-bit
             camera, which fills only the lower part of 16 bits. None takes the largest that fits. 8-bit images are
             read as they are.

@@ -76,15 +76,15 @@ def check_fractions(fractions: Sequence[float]) -> None:
     shares = fractions if isinstance(fractions, Sequence) else ()
     if len(shares) != len(PARTS) or not all(isinstance(share, int | float) for share in shares):
         raise UserError(f"data.split.fractions = {fractions}: it takes three numbers, for train, val and test")
-    wrong = ""
+    message = ""
     if not all(math.isfinite(f) and f >= 0 for f in fractions):
-        wrong = "a share cannot be negative"
+        message = "a share cannot be negative"
     elif not fractions[0] > 0:
-        wrong = "nothing is left to train on"
+        message = "nothing is left to train on"
     elif abs(sum(fractions) - 1) > 1e-6:
-        wrong = f"they sum to {sum(fractions):g}, not to 1"
-    if wrong:
-        raise UserError(f"data.split.fractions = {list(fractions)}: {wrong}")
+        message = f"they sum to {sum(fractions):g}, not to 1"
+    if message:
+        raise UserError(f"data.split.fractions = {list(fractions)}: {message}")
 
 
 def _deal(
@@ -98,18 +98,19 @@ def _deal(
     owed: list[float] = [
         math.floor(w + _EPSILON) for w in wanted
     ]  # the least each part must get, as far as groups allow
-    left = images
+    images_left = images
     dealt = {}
     for number in members:
         size = sizes[number]
         open_parts = [p for p, w in enumerate(wanted) if w > _EPSILON]
-        if sum(o for o in owed if o > 0) > left - size:  # whoever got one beyond its share now leaves another short
+        # Whoever got one beyond its share now leaves another short.
+        if sum(o for o in owed if o > 0) > images_left - size:
             open_parts = [p for p in open_parts if owed[p] > 0] or open_parts
         # The whole counts as much as the classes together: rare classes would else be level and the total not.
         score = [tallies[0][p] + sum(t[p] for t in tallies[1:]) / max(1, len(tallies) - 1) for p in range(len(PARTS))]
         part = max(open_parts, key=lambda p: score[p])
         dealt[number] = part
-        left -= size
+        images_left -= size
         for account in (wanted, owed, *tallies):
             account[part] -= size
     return dealt

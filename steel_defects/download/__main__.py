@@ -129,7 +129,7 @@ def require_space(root: Path, need: float, source: str) -> None:
     Args:
         root: the folder to write into; it need not exist.
         need: the space needed, in bytes.
-        source: where that number comes from.
+        source: words on where that number comes from.
 
     Raises:
         UserError: where less is free.

@@ -70,7 +70,7 @@ def evaluate(
 
     Args:
         settings: settings of the command; its `data` is not looked at.
-        folder: where to write.
+        folder: the folder to write into.
         chosen, changes: what was said of the data, see `load_run_data`.
 
     Returns:

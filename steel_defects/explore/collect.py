@@ -59,9 +59,9 @@ class Counts:
 
     Args:
         images: rows of the table of images.
-        read: those whose file is sound.
-        measured: those whose size is known: what heat maps are the mean of.
-        excluded: those left out on demand; they are no rows.
+        read: number of images whose file is sound.
+        measured: number of images whose size is known: what heat maps are the mean of.
+        excluded: number of images left out on demand; they are no rows.
         clean_known: whether clean images are among them all; False where only those with a defect are listed.
     """
 
@@ -83,7 +83,7 @@ class Exploration:
             two classes claim is a fault, and counts for both.
         heat: float64 [C, 16, 64], mean over all measured images of the share of a cell that is of the class.
         omissions: sentences, what could not be known and why.
-        counts: how many images stand behind it.
+        counts: numbers of images that stand behind it.
         survey: rows, files and looks themselves.
         looked_for_twins: whether the table of twins is empty only where there are none.
     """

@@ -27,8 +27,8 @@ def score_samples(
 
     Args:
         engine: runs the model.
-        samples: at least one.
-        decisions: by a name.
+        samples: labelled images, at least one.
+        decisions: decisions to count, by a name.
 
     Returns:
         For each decision the confusions of all samples.
@@ -37,13 +37,13 @@ def score_samples(
 
     def score(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
         image, truth = sample.image(), sample.mask()
-        small, own = engine.both(image)
+        small, native = engine.both(image)
         _, small_truth = resize(image, truth, size)
         scale = small_truth.size / truth.size
         return [
             (
                 confusion(decision.mask(small, scale), small_truth, num_classes),
-                confusion(decision.mask(own), truth, num_classes),
+                confusion(decision.mask(native), truth, num_classes),
             )
             for decision in decisions.values()
         ]

@@ -75,7 +75,7 @@ def predict(settings: PredictSettings) -> Summary:
     """Predict images with a model file.
 
     Args:
-        settings: of the command, see conf/predict.yaml.
+        settings: settings of the command, see conf/predict.yaml.
 
     Returns:
         What was done and found.

@@ -42,7 +42,7 @@ class Sample:
         path: the file.
         header: names of the columns, in the file's order.
         columns: name -> index, of the columns that are filled or matched.
-        rows: in the file's order.
+        rows: rows in the file's order.
         row_per_image: whether there is a row for each image; else one for each class of each image.
         images: every image once, in the file's order.
     """
@@ -146,9 +146,9 @@ def write_submission(path: Path, sample: Sample, paths: Mapping[str, Path], jour
 
     Args:
         path: CSV to write; folders above it are made.
-        sample: which images are asked for, and the layout to keep.
+        sample: the images asked for, and the layout to keep.
         paths: name -> file of just these images, see `only_listed`.
-        journal: with the record of each name; an image that could not be read is handed in as clean.
+        journal: journal with the record of each name; an image that could not be read is handed in as clean.
 
     Raises:
         DataFaults: everything wrong with the codes.

@@ -41,11 +41,11 @@ class Totals:
     """What was found in all.
 
     Args:
-        classes: by name.
-        images: in the tables, bad ones included.
-        clean: images without any defect.
-        pixels: of all images that could be read.
-        bad: images that could not be read.
+        classes: totals of the classes, by name.
+        images: number of images in the tables, bad ones included.
+        clean: number of images without any defect.
+        pixels: number of pixels of all images that could be read.
+        bad: number of images that could not be read.
         reasons: (image, reason) of the first of them.
     """
 
@@ -85,7 +85,7 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
     Args:
         output: folder to write into.
         images: names of the images.
-        journal: where their records are.
+        journal: journal with their records.
         classes: names of the classes; the first is class 1.
 
     Raises:

@@ -104,7 +104,7 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
 
     Args:
         folder: folder of a sweep.
-        since: when the sweep was started, in seconds as files have them; older jobs are left out.
+        since: start of the sweep, in seconds as files have them; older jobs are left out.
     """
     rows: list[dict[str, Any]] = []
     for path in _folders(folder):
