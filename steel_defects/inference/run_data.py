@@ -60,7 +60,7 @@ def data_settings(
     """Settings of the data a model is to be measured on; their `size` is the model's.
 
     Args:
-        models, card, chosen, changes: as for `load_run_data`.
+        models, card, chosen, changes: the same as for `load_run_data`.
 
     Raises:
         UserError: where nothing says which data, or classes differ.
@@ -138,7 +138,7 @@ def part_samples(data: StripDataModule, part: str, models: Sequence[Path], card:
     """The samples of a part, if a score on them means anything.
 
     Args:
-        data: as `load_run_data` returns it.
+        data: the data that `load_run_data` returns.
         part: `train`, `val`, `test`, or `all`.
         models: the model files.
         card: the first one's card.

@@ -138,7 +138,7 @@ def check_torchrun(overrides: Sequence[str]) -> None:
     """Refuse processes that torchrun starts without a common run folder: by the time of day each would get its own.
 
     Args:
-        overrides: of Hydra's own settings, as typed.
+        overrides: overrides of Hydra's own settings, as typed.
     """
     started = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if started and not any(override.startswith("hydra.run.dir=") for override in overrides):
