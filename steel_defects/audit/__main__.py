@@ -44,13 +44,13 @@ from steel_defects.audit.review import has_verdicts
 from steel_defects.audit.settings import AuditSettings
 from steel_defects.audit.sheets import show
 from steel_defects.audit.spoil import measure, spoil, write_labels
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
-from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.files import write_whole
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import stopping
+from steel_defects.core.errors import UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.machine import available_cores
 from steel_defects.core.packages import versions
-from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import Sample, data_hash
 from steel_defects.data.datamodule import StripDataModule
@@ -68,17 +68,13 @@ def main(cfg: DictConfig) -> None:
     """One audit, or what came of its review."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
-    try:
-        settings = read(AuditSettings, plain(cfg))
+    with stopping(folder):
+        settings = read(AuditSettings, cfg)
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
         if settings.reviewed:
             correct(Path(settings.reviewed), settings.model, folder.path, chosen, changes)
         else:
             audit(settings, folder.path, chosen, changes)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
 
 
 def audit(
@@ -90,8 +86,8 @@ def audit(
     """Judge the labels of a data set.
 
     Args:
-        settings: those of the command; their `data` is not looked at.
-        folder: where to write.
+        settings: settings of the command; their `data` is not looked at.
+        folder: the folder to write into.
         chosen, changes: what was asked for of the data, see `load_run_data`.
 
     Returns:
@@ -133,7 +129,7 @@ def audit(
     by_id = {sample.image_id: sample for sample in samples}
     measured = measure(judged, list(by_id), ways) if ways else None
     facts = _facts(settings, checkpoint, data, len(samples), len(ways), card.system)
-    write_whole(folder / "audit.csv", table(findings, data.classes).to_csv(index=False).encode("utf-8", "replace"))
+    write_table(folder / "audit.csv", table(findings, data.classes))
     write_coco(folder / "audit.coco.json", findings, by_id, data.classes)
     report = assemble(findings, by_id, data.classes, facts, settings.title, settings.shown, len(samples), measured)
     size = write_page(report, folder / "audit.html")

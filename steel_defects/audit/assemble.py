@@ -57,14 +57,14 @@ def assemble(
     """Compute all of the page.
 
     Args:
-        findings: as `ranked` returns them.
-        samples: with the labels that were judged, by image id; of the images with findings at least.
+        findings: the ones that `ranked` returns.
+        samples: images with the labels that were judged, by id; those with findings at least.
         classes: names of the defect classes.
         facts: what was judged, and by what: label -> text.
         title: the page's.
-        shown: how many findings have a picture at most, the first ones.
+        shown: the most findings that get a picture; the first ones do.
         judged: number of images.
-        measured: how many labels spoiled on purpose were found; None where none were spoiled.
+        measured: counts of the labels spoiled on purpose that were found; None where none were spoiled.
     """
     pictures, unread = _gallery(findings[:shown], samples, classes)
     drawn = {shown.group for picture in pictures for shown in picture.shown}

@@ -38,7 +38,7 @@ def write_coco(path: Path, findings: Sequence[Finding], samples: Mapping[str, Sa
 
     Args:
         path: the file to write; folders above it are made.
-        findings: as `ranked` returns them; of these very labels.
+        findings: the ones that `ranked` returns, of these very labels.
         samples: image id -> the image with the labels that were judged; those with findings at least.
         classes: names of the defect classes.
 

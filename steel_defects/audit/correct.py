@@ -14,7 +14,7 @@ import numpy as np
 
 from steel_defects import CONF_DIR
 from steel_defects.audit.review import Review, read_review
-from steel_defects.cli.console import wide_console
+from steel_defects.cli.console import print_sheets
 from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.settings import as_typed
@@ -50,7 +50,7 @@ def correct(
     Args:
         reviewed: an `audit.csv` with verdicts.
         checkpoint: the one of the audit, whose run says which labels were judged; None where the data is chosen.
-        folder: where to write.
+        folder: the folder to write into.
         chosen, changes: what was asked for of the data, see `load_run_data`.
 
     Returns:
@@ -85,7 +85,7 @@ def correct(
 
     lines = [[verdict or "(none)", f"{count:,}", _MEANING[verdict]] for verdict, count in review.verdicts.items()]
     sheet = Sheet("Verdicts", ["verdict", "findings", "meaning"], sorted(lines), left=(0, 2))
-    wide_console().print(sheet.rich())
+    print_sheets(sheet)
     log.info("%s with other labels now: %s", plural(len(changed), "image"), target)
     log.info("To use it: python -m steel_defects.train %s", shlex.join(_words(data, target, review)))
     return target

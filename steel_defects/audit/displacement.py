@@ -13,8 +13,8 @@ class Displacement(NamedTuple):
 
     Args:
         down, right: pixels to move it by.
-        overlap: with what is seen, there: 2 sum(P M) / (sum(P) + |M|), the Dice coefficient with probabilities.
-        gain: how much that is above the overlap where the mark lies.
+        overlap: overlap with what is seen, there: 2 sum(P M) / (sum(P) + |M|), the Dice coefficient with probabilities.
+        gain: the amount by which that exceeds the overlap where the mark lies.
     """
 
     down: int

@@ -46,13 +46,13 @@ class Finding:
         image_id: the image.
         size: its (height, width) in pixels.
         kind: one of `KINDS`.
-        score: how likely it is wrong, 0 to 1; it ranks findings, and is no probability.
+        score: likelihood that it is wrong, 0 to 1; it ranks findings, and is no probability.
         reason: a sentence.
         class_id: the class marked; 0 where nothing is.
         suggested_id: the class suggested; 0 for no defect.
-        confidence: how sure the nets are of what they see instead, the mean over the pixels in dispute, 0 to 1.
+        confidence: certainty of the nets about what they see instead, the mean over the pixels in dispute, 0 to 1.
         marked: run-length code (Kaggle's) of the marked pixels it is about; empty where nothing is marked.
-        suggested: likewise of the pixels that would be `suggested_id` in their place.
+        suggested: run-length code of the pixels that would be `suggested_id` in their place.
         marked_px, suggested_px: their number.
         fold: number of the net that judged it, from 0; None for a checkpoint that judged its own held-out images.
     """
@@ -84,7 +84,7 @@ def by_image(findings: Sequence[Finding]) -> Iterator[tuple[int, str, list[Findi
     """Rank, from 1, and id of each image, and its findings.
 
     Args:
-        findings: as `ranked` returns them.
+        findings: the ones that `ranked` returns.
     """
     groups = groupby(findings, key=lambda finding: finding.image_id)
     for rank, (image_id, of_image) in enumerate(groups, start=1):
@@ -95,7 +95,7 @@ def table(findings: Sequence[Finding], classes: Sequence[str]) -> pd.DataFrame:
     """The findings as `audit.csv` holds them, in the order given; `rank` counts images, from 1.
 
     Args:
-        findings: as `ranked` returns them.
+        findings: the ones that `ranked` returns.
         classes: names of the defect classes.
     """
     names = ["", *classes]

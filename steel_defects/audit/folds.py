@@ -33,7 +33,7 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     Args:
         class_sets: classes in each image.
         groups: the number of each image's group of twins.
-        folds: how many.
+        folds: number of folds.
         seed: decides the order in which groups are dealt.
 
     Returns:
@@ -72,7 +72,7 @@ def fold_settings(settings: AuditSettings, checkpoint: Path, data: DataSettings)
     Args:
         settings: the audit's.
         checkpoint: the file that lies in the run's folder.
-        data: those of the data that is judged.
+        data: settings of the data that is judged.
 
     Raises:
         UserError: where the checkpoint lies in no run folder, or the run's settings make no sense by now.
@@ -118,11 +118,11 @@ def train_folds(
     epoch.
 
     Args:
-        settings: those of a run.
+        settings: settings of a run.
         image_ids, class_sets, groups: what is said of all images, in the same order.
         fold_of: int [N], as `assign_folds` returns it.
         labels: the hash of pictures and labels.
-        folder: where the folds' runs go.
+        folder: the folder for the folds' runs.
 
     Yields:
         The checkpoint after the last epoch of each fold: that of the best one would have been chosen by the labels

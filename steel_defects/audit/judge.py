@@ -81,8 +81,8 @@ class _Case:
         """Put a finding on record.
 
         Args:
-            confidence: how sure the net is of what it sees instead, float [n], in each pixel in dispute; the mean is
-                recorded.
+            confidence: certainty of the net about what it sees instead, float [n], in each pixel in dispute; the mean
+                is recorded.
             marked, suggested: class and bool [H, W]; (0, None) for nothing.
         """
         sides = [

@@ -63,7 +63,7 @@ def read_review(
 
     Args:
         path: UTF-8 text with commas; order of columns free, further columns and blank lines ignored.
-        image_ids: those of the data set.
+        image_ids: ids of all images of the data set.
         sizes: image id -> (height, width) in pixels, of the images that could be read.
         classes: names of the defect classes.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from steel_defects.audit.finding import KINDS, Finding, by_image
-from steel_defects.cli.console import wide_console
+from steel_defects.cli.console import print_report
 from steel_defects.page.content import Report
 from steel_defects.page.sheet import Sheet
 
@@ -75,22 +75,18 @@ def show(report: Report, findings: Sequence[Finding], classes: Sequence[str], fo
 
     Args:
         report: the audit's page.
-        findings: as `ranked` returns them.
+        findings: the ones that `ranked` returns.
         classes: names of the defect classes.
         folder: the one that holds the files.
         size: bytes of the page.
     """
-    console = wide_console()
+    sheets = []
     if findings:
-        console.print(_brief(kind_sheet(findings, classes)).rich())
         sheet = _brief(finding_sheet(findings, classes, _PRINTED))
         kept = [sheet.headings.index(name) for name in _COLUMNS]
         lines = [[line[i] for i in kept] for line in sheet.lines]
-        console.print(Sheet(sheet.title, _COLUMNS, lines, left=(1, 2, 3)).rich())
-    for line in report.findings:
-        console.print(line, markup=False, highlight=False)
-    for omission in report.omissions:
-        log.warning("Not reported, or not in full: %s", omission)
+        sheets = [_brief(kind_sheet(findings, classes)), Sheet(sheet.title, _COLUMNS, lines, left=(1, 2, 3))]
+    print_report(report, *sheets)
     log.info("%s: %.1f MB, opens in any browser", folder / "audit.html", size / 1e6)
     if findings:
         log.info("%s: all findings, with a column for your verdict", folder / "audit.csv")

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from steel_defects.audit.displacement import shift
 from steel_defects.audit.finding import KINDS, Finding, ranked
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_rows
 from steel_defects.data.catalog import Sample
 from steel_defects.data.label_table import COLUMNS
 from steel_defects.data.labels import mask_codes
@@ -39,8 +39,8 @@ def spoil(
     another class yields to it).
 
     Args:
-        samples: those of a data set.
-        share: how many of the images with a defect are spoiled, 0 to 1; their number is rounded.
+        samples: images of a data set with their labels.
+        share: share of the images with a defect that are spoiled, 0 to 1; their number is rounded.
         num_classes: classes run from 1 to this.
         seed: decides which images, which class of each, and how.
 
@@ -95,9 +95,8 @@ def write_labels(path: Path, samples: Sequence[Sample]) -> None:
     Raises:
         UserError: where it cannot be written.
     """
-    rows = [[sample.image_id, c, code] for sample in samples for c, code in sample.rles.items()]
-    text = pd.DataFrame(rows, columns=list(COLUMNS["defect_rows"])).to_csv(index=False, lineterminator="\n")
-    write_whole(path, text.encode())
+    rows = ([sample.image_id, c, code] for sample in samples for c, code in sample.rles.items())
+    write_rows(path, COLUMNS["defect_rows"], rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +106,10 @@ class Measured:
     Args:
         images: number of all images.
         spoiled: n.
-        found: how many of them are among the first n images.
+        found: number of them among the first n images.
         auroc: area under the ROC curve over all images, 0 to 1; None where all are spoiled.
         precisions: float64 [min(2 n, images)], the share of spoiled ones among the first k images, for k from 1.
-        ways: by way of spoiling: `spoiled`, how many there are, and `found`, how many of them are among the first n.
+        ways: for each way of spoiling, `spoiled`, the number of labels, and `found`, how many are among the first n.
         called: int, way x kind of the image's worst finding (`KINDS`, then `NO_FINDING`): how many were called so.
     """
 
@@ -136,7 +135,7 @@ def measure(findings: Sequence[Finding], image_ids: Sequence[str], ways: Mapping
 
     Args:
         findings: all, in any order, also those too mild to be listed.
-        image_ids: those of all images that were judged, each once.
+        image_ids: ids of all images that were judged, each once.
         ways: id of a spoiled image -> way, as `spoil` returns them.
 
     Raises:

@@ -57,15 +57,15 @@ from steel_defects.benchmark.report import (
 from steel_defects.benchmark.rows import Row, size_name, write_csv
 from steel_defects.benchmark.settings import AUTO, BenchmarkSettings
 from steel_defects.benchmark.systems import read_system
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import quiet_libraries, stop, wide_console
-from steel_defects.core.errors import UserError
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import print_sheets, quiet_libraries, stopping
+from steel_defects.core.files import write_whole
 from steel_defects.core.machine import cpu_name
 from steel_defects.core.packages import versions
 from steel_defects.core.paper import DEVICE, ORIGINAL, PAPER, RESIZED
 from steel_defects.core.runs import write_json
 from steel_defects.core.settings import read
-from steel_defects.page.sheet import Sheet, plural
+from steel_defects.page.sheet import plural
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,8 @@ def main(cfg: DictConfig) -> None:
     """One benchmark; interrupted, it says what is there."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        benchmark(read(BenchmarkSettings, plain(cfg)), folder)
-    except UserError as error:
-        stop(error)
+        with stopping():
+            benchmark(read(BenchmarkSettings, cfg), folder)
     except KeyboardInterrupt:
         kept = (folder / "benchmark.csv").exists()
         log.warning("Stopped. %s", f"The systems measured until then: {folder}" if kept else "Nothing was measured yet")
@@ -124,8 +123,8 @@ def benchmark(settings: BenchmarkSettings, folder: Path) -> list[Row]:
             with logging_redirect_tqdm(), Progress(f"{i}/{len(settings.systems)} {name}", settings) as progress:
                 rows += measure_system(settings, read_system(name), pictures, progress.tell)
             write(folder, rows, about, settings, complete=i == len(settings.systems))
-            show(system_sheets(rows, name))
-    show([file_sheet(rows), train_sheet(rows, settings.train.batch_size), *paper_sheets(rows)])
+            print_sheets(*system_sheets(rows, name))
+    print_sheets(file_sheet(rows), train_sheet(rows, settings.train.batch_size), *paper_sheets(rows))
     for line in METHOD[1:]:
         log.info("%s", line)
     log.info("Results: %s", folder)
@@ -155,22 +154,14 @@ def write(
     folder: Path, rows: Sequence[Row], about: Mapping[str, Any], settings: BenchmarkSettings, complete: bool
 ) -> None:
     """Write all files, over those of the system before."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "benchmark.csv", rows)
     train = settings.train
     plan = settings.model_dump(exclude={"train"}) | {"threads": settings.cores}
     plan |= {"batch_size": train.batch_size, "steps": train.steps, "train_size": train.size}
     content = {"complete": complete, **about, "plan": plan, "paper": {"device": DEVICE, **_paper()}}
     write_json(folder / "benchmark.json", content | {"rows": [row.as_dict() for row in rows]})
-    (folder / "benchmark.md").write_text(markdown(rows, about, train.batch_size, complete), encoding="utf-8")
+    write_whole(folder / "benchmark.md", markdown(rows, about, train.batch_size, complete).encode())
     draw_chart(rows, folder / "benchmark.png", f"{plural(settings.cores, 'thread')} of {about['device']}")
-
-
-def show(sheets: Sequence[Sheet | None]) -> None:
-    """Print tables."""
-    console = wide_console()
-    for sheet in filter(None, sheets):
-        console.print(sheet.rich())
 
 
 def _paper() -> dict[str, dict]:

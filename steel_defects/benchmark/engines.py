@@ -15,6 +15,7 @@ import torch
 from steel_defects.benchmark.settings import ENGINES, Kind
 from steel_defects.benchmark.systems import System
 from steel_defects.benchmark.timing import reason
+from steel_defects.core.files import replacing
 from steel_defects.export.convert import stamp, trace, write_model
 from steel_defects.inference.card import ModelCard
 from steel_defects.inference.decision import Decision
@@ -40,12 +41,12 @@ def open_engines(
     """Write the files of a net and open them.
 
     Args:
-        names: some of `ENGINES`.
+        names: names from `ENGINES`.
         system: the net, which gets random weights.
         size: (height, width) in pixels that it works at.
         threads: threads of the CPU.
         folder: empty folder for the files.
-        tell: called with what is being done.
+        tell: function called with what is being done.
 
     Returns:
         The engines that could be opened, and why the others could not.
@@ -94,9 +95,8 @@ class _Files:
             return path
         source = self.folder / "source.onnx"
         if not source.exists():
-            partial = source.with_suffix(".partial")
-            trace(StripModel(self.module.net, card.size), partial)
-            partial.rename(source)
+            with replacing(source) as part:
+                trace(StripModel(self.module.net, card.size), part)
         images = noise(card.size, 2) if precision == "int8" else []
         with contextlib.redirect_stdout(io.StringIO()):  # the quantiser's own progress bar
             write_model(source, card, path, images)

@@ -86,8 +86,8 @@ def measure_system(
     Args:
         settings: what to measure.
         system: the net.
-        pictures: for each size, where something is measured from file to file.
-        tell: called with what is being done.
+        pictures: images of each size, where something is measured from file to file.
+        tell: function called with what is being done.
     """
     rows = []
     for size in settings.sizes:

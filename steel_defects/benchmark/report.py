@@ -143,7 +143,7 @@ def draw_chart(rows: Sequence[Row], path: Path, title: str) -> None:
     """Draw medians as bars, least and greatest as whiskers, and the paper's GPU as a line across the group.
 
     Args:
-        rows: those of `net only` are drawn.
+        rows: all rows; those of `net only` are drawn.
         path: PNG to write.
         title: title of the picture.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from steel_defects.core.files import write_rows
 
 NET, LATENCY, LOAD = "net only", "latency", "load only"
 END_TO_END, WITH_OVERLAYS, TRAIN = "end to end", "end to end with overlays", "train"
@@ -24,7 +25,7 @@ class Row:
         system: name; empty for what has none.
         size: (height, width) in pixels that the net works at, and of the images unless they are the user's.
         engine: name; of a training the precision; empty where there is none.
-        measure: one of those above.
+        measure: one of the names above.
         values: a number a round; none where it could not be measured.
         ratios: ratio of each round to what `RATIO_TO` names.
         device: what it ran on.
@@ -73,14 +74,13 @@ class Row:
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
     """Write the rows; the numbers of the rounds stand in one field, with blanks between."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Row("", (0, 0), "", NET).as_dict()), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            values = row.as_dict()
-            for key in ("rounds", "ratio_rounds"):
-                values[key] = " ".join(f"{number:.6g}" for number in values[key])
-            writer.writerow({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in values.items()})
+    write_rows(path, list(Row("", (0, 0), "", NET).as_dict()), (map(_field, row.as_dict().values()) for row in rows))
+
+
+def _field(value: object) -> object:
+    if isinstance(value, list):
+        return " ".join(f"{number:.6g}" for number in value)
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def pick(

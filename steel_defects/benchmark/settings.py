@@ -130,16 +130,16 @@ class BenchmarkSettings(Settings):
         from steel_defects.data.synthetic.strip import MIN_SIDE  # --help does without OpenCV
 
         measured = [FASTEST, *(ENGINES if self.engines == (AUTO,) else self.engines)]
-        wrong = [
+        messages = [
             f"end_to_end={name}: one or more of {', '.join(measured)}"
             for name in self.end_to_end
             if name not in measured
         ]
         if self.end_to_end and self.input is None and min(side for size in self.sizes for side in size) < MIN_SIDE:
-            wrong.append(
+            messages.append(
                 f"sizes={as_typed(self.sizes)}: strips are drawn with sides of {MIN_SIDE} pixels or more; "
                 "smaller sizes need input=<folder>, or end_to_end=[]"
             )
-        if wrong:
-            raise Wrong("\n".join(wrong))
+        if messages:
+            raise Wrong("\n".join(messages))
         return self

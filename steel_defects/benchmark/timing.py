@@ -42,11 +42,11 @@ def time_calls(
     that waits for the others at the end does not count as slow, however long a single call takes.
 
     Args:
-        call: is given an item.
-        items: taken in turn, again and again; each thread begins with another.
-        workers: threads; with one, the calls are made in the caller's own.
-        seconds: after which no call is begun; one call is made in any case.
-        clock: in seconds.
+        call: function of an item.
+        items: arguments of the calls, taken in turn, again and again; each thread begins with another.
+        workers: number of threads; with one, the calls are made in the caller's own.
+        seconds: time after which no call is begun; one call is made in any case.
+        clock: function that returns seconds.
     """
 
     def work(first: int) -> list[float]:
@@ -77,9 +77,9 @@ def in_rounds(
     """Measure each thing once a round; each round begins with another, so that none is always the first or the last.
 
     Args:
-        measures: by name.
-        rounds: how many.
-        tell: called before each with its name and the round.
+        measures: functions to time, by name.
+        rounds: number of rounds.
+        tell: function called before each with its name and the round.
 
     Returns:
         What each gave, a value a round; and why those failed that did, which have no values.

@@ -79,7 +79,7 @@ def measure_training(
         system: the net and how it is trained.
         settings: its steps are measured one by one on a CPU, where precisions take turns; on a GPU, 20 at a time.
         threads: threads of the CPU.
-        tell: called with what is being measured.
+        tell: function called with what is being measured.
     """
     size, steps = settings.size, settings.steps
     device = "cuda" if torch.cuda.is_available() else "cpu"

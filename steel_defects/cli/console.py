@@ -6,15 +6,23 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from steel_defects.core.errors import UserError
+from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.packages import missing_packages
+from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.page.sheet import Sheet
+
+if TYPE_CHECKING:
+    from steel_defects.page.content import Report
+
+log = logging.getLogger(__name__)
 
 
 def quiet_libraries() -> None:
@@ -44,6 +52,17 @@ def stop(error: Exception) -> NoReturn:
     sys.exit(2)
 
 
+@contextmanager
+def stopping(folder: RunFolder | None = None) -> Iterator[None]:
+    """Stop at a user's mistake, see `stop`; faults of the data are listed in the folder as well."""
+    try:
+        yield
+    except UserError as error:
+        if folder is not None and isinstance(error, DataFaults):
+            write_faults(folder.faults, error.faults)
+        stop(error)
+
+
 def require(extra: str) -> None:
     """End the command with exit code 2 where packages of an extra are missing, before their import fails."""
     if missing := missing_packages(extra):
@@ -62,13 +81,28 @@ def say(*lines: str) -> None:
     wide_console().print(*lines, sep="\n", markup=False, highlight=False)
 
 
+def print_sheets(*sheets: Sheet | None) -> None:
+    """Print tables under their titles, as wide as `wide_console`; None is passed over."""
+    for sheet in filter(None, sheets):
+        wide_console().print(sheet.rich())
+
+
+def print_report(report: Report, *sheets: Sheet) -> None:
+    """Print tables, what a page finds in sentences, and what it leaves out."""
+    print_sheets(*sheets)
+    if report.findings:
+        say(*report.findings)
+    for omission in report.omissions:
+        log.warning("Not reported, or not in full: %s", str(omission).splitlines()[0])
+
+
 def print_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,), red: Collection[int] = ()
 ) -> None:
     """Print a table with lines around it, as wide as `wide_console`.
 
     Args:
-        headings: one for each column.
+        headings: the names of the columns.
         rows: texts, as many as there are headings, whatever brackets they have.
         left: numbers of the columns that hold words and not numbers.
         red: numbers of the rows that failed.
@@ -86,7 +120,7 @@ def print_scores(title: str, columns: Mapping[str, Mapping[str, float | None]]) 
 
     Args:
         title: the line above the table.
-        columns: for each column its heading and its scores by key; all share their keys.
+        columns: the scores of each column, by its heading and their keys; all share their keys.
     """
     say(title)  # a table's own title would be folded to its width
     scores = list(columns.values())

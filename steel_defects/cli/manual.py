@@ -116,12 +116,12 @@ def _settings(
     column = min(_COLUMN, 4 + max((len(f"{key}={value}") for key, value in settings), default=0))
 
     def section(title: list[str], inside: Sequence[tuple[str, str]], top: str | None = None) -> str:
-        lines, told = [*title, ""], {top}
+        lines, shown = [*title, ""], {top}
         for key, value in inside:
             for above in _parents(key):
-                if above in comments and above not in told:
+                if above in comments and above not in shown:
                     lines += _beside(f"  {above}", comments[above], column, width)
-                    told.add(above)
+                    shown.add(above)
             lines += _beside(f"  {key}={value}", comments.get(key, ""), column, width)
         return "\n".join(lines)
 
@@ -160,10 +160,10 @@ def _parents(key: str) -> Iterator[str]:
 
 def _beside(left: str, right: str, column: int, width: int) -> list[str]:
     """A text beside another from a column on; below it where that is too long."""
-    told = textwrap.wrap(right, width - column, break_on_hyphens=False, break_long_words=False)
-    if told and len(left) + 2 <= column:
-        left = left.ljust(column) + told.pop(0)
-    return [left, *(" " * column + line for line in told)]
+    lines = textwrap.wrap(right, width - column, break_on_hyphens=False, break_long_words=False)
+    if lines and len(left) + 2 <= column:
+        left = left.ljust(column) + lines.pop(0)
+    return [left, *(" " * column + line for line in lines)]
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ class Comments:
 
     Args:
         head: the lines it begins with.
-        keys: by dotted path. A comment is what stands behind the value, or behind the key of a block, and goes on in
-            lines below at the same column; before it comes what stands in lines of its own right above the key.
+        keys: the keys by dotted path. A comment is what stands behind the value, or behind the key of a block, and goes
+            on in lines below at the same column; before it comes what stands in lines of its own right above the key.
     """
 
     head: list[str] = field(default_factory=list)

@@ -118,9 +118,9 @@ def completions(command: str, line: str) -> set[str]:
     chosen = [word for word in chosen if word.partition("=")[2] in _choices(word.partition("=")[0], users)]
     sys.argv += [] if users is None else ["--config-dir", str(users)]
     os.environ["COMP_LINE"] = " ".join([program, *chosen, _renamed(last, names)])
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         answer(command)
-    offered = set(said.getvalue().split())
+    offered = set(output.getvalue().split())
     keys = {_renamed(word, {key: name for name, key in names.items()}) for word in offered if not _group(word)}
     hydras = {word for word in offered if _group(word) == "hydra"} if last.startswith("h") else set()
     return keys | hydras | {f"{name}=" for name in (*groups, *names) if name.startswith(last)}

@@ -36,7 +36,7 @@ class DataFaults(UserError):
     """Everything found wrong with a data set, all at once.
 
     Args:
-        faults: at least one.
+        faults: faults, at least one.
         way_out: a closing sentence: what the user can do.
     """
 

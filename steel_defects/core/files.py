@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import itertools
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from steel_defects.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+_NUMBERS = itertools.count()  # of the files that this process writes, several of them at once
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -23,10 +27,8 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         UserError: instead of an OSError.
     """
-    try:
+    with _told(path, "written"):
         yield
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -36,15 +38,16 @@ def reading(path: Path) -> Iterator[None]:
     Raises:
         UserError: instead of an OSError.
     """
+    with _told(path, "read"):
+        yield
+
+
+@contextmanager
+def _told(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def partial(path: Path) -> Path:
-    """Where a file lies until it is whole."""
-    return path.with_name(path.name + ".part")
+        raise UserError(f"{path} cannot be {done}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: where it cannot be written.
     """
-    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short, however long the name is
+    part = path.with_name(f".{os.getpid()}-{next(_NUMBERS)}.part")  # short, however long the name is
     with writing(path):
         try:
             yield part
@@ -85,6 +88,19 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         UserError: where it cannot be written.
     """
     write_whole(path, table.to_csv(index=False).encode("utf-8", "replace"))
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """The same for rows that are no data frame, such as those of commands that do without pandas.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode("utf-8", "replace"))
 
 
 def content_hash(path: Path) -> str:

@@ -15,7 +15,6 @@ loggers.json       ids of the run in W&B and MLflow, where it is logged there; w
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from steel_defects.core.errors import Fault, UserError
-from steel_defects.core.files import replacing, write_whole
+from steel_defects.core.files import write_rows, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +110,7 @@ def write_json(path: Path, values: Mapping) -> None:
 
 def write_faults(path: Path, faults: Sequence[Fault]) -> None:
     """Write faults as a table with columns file, row, message."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "row", "message"])
-        writer.writerows([fault.file, fault.row, fault.message] for fault in faults)
+    write_rows(path, ["file", "row", "message"], ([fault.file, fault.row, fault.message] for fault in faults))
 
 
 def _plain(value):

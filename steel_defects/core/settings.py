@@ -11,9 +11,11 @@ import enum
 import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import annotated_types as limits
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
@@ -133,42 +135,62 @@ class Wrong(ValueError):
     """Raised by a validator that has better words than what is allowed; they follow `key=value: `."""
 
 
-def read(model: type[Model], values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Model:
-    """Make settings of plain values.
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values.
+
+    Raises:
+        UserError: where a setting has no value, such as the name of `encoder=any`.
+    """
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        missing = str(error).splitlines()[0]
+        hint = ". encoder=any takes one of any library: encoder.name=tu-resnet50d" if "encoder.name" in missing else ""
+        raise UserError(f"A setting has no value: {missing}{hint}") from error
+
+
+def read(model: type[Model], values: Mapping[str, Any] | DictConfig) -> Model:
+    """Make settings of plain values, or of a composed configuration.
 
     Args:
         model: the settings to make.
         values: nested mappings, as they are composed from conf/ and the command line.
-        sources: file by dotted key, of values that come from a file other than the project's own.
 
     Raises:
         SettingFaults: with a line for each key that is unknown, missing, of the wrong type or out of bounds.
     """
+    values = plain(values) if isinstance(values, DictConfig) else values
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise SettingFaults("\n".join(faults(model, values, error, sources or {}))) from None
+        raise SettingFaults("\n".join(faults(model, values, error, {}))) from None
 
 
 def faults(
     model: type[Settings], values: Mapping[str, Any], error: ValidationError, sources: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong, a line each; a key that is wrong in several ways is told once. Arguments as for `read`."""
+    """What is wrong, a line each; a key that is wrong in several ways is told once.
+
+    Args:
+        model, values: the same as for `read`.
+        error: what the model says of them.
+        sources: file by dotted key, of values that come from a file other than the project's own.
+    """
     lines: dict[str, str] = {}
     for problem in error.errors(include_url=False):
         path, field = _locate(model, problem["loc"])
         key, whole = ".".join(path), len(path) == len(problem["loc"])
         reason = problem.get("ctx", {}).get("error")
         if problem["type"] == "extra_forbidden":
-            said = f"{key}: there is no such setting{near(model, key)}"
+            line = f"{key}: there is no such setting{near(model, key)}"
         elif problem["type"] == "missing" and whole:
-            said = f"{key}: has no value; it takes {allowed_by(field)}" if field else f"{key}: is missing"
+            line = f"{key}: has no value; it takes {allowed_by(field)}" if field else f"{key}: is missing"
         elif isinstance(reason, Wrong) and (field is None or submodel(field)):
-            said = str(reason)  # of a group whose keys do not fit together
+            line = str(reason)  # of a group whose keys do not fit together
         else:
             rule = str(reason) if isinstance(reason, Wrong) or field is None else allowed_by(field)
-            said = f"{key}={as_typed(_find(values, path))}: {rule}"
-        lines.setdefault(key, said + (f"  ({sources[key]})" if key in sources else ""))
+            line = f"{key}={as_typed(_find(values, path))}: {rule}"
+        lines.setdefault(key, line + (f"  ({sources[key]})" if key in sources else ""))
     return list(lines.values())
 
 
@@ -264,15 +286,15 @@ def allowed(kind: object, metadata: Sequence[object] = ()) -> str:
         'sgd or adamw, or null'
     """
     if words := [str(part) for part in metadata if isinstance(part, Words)]:
-        told = words[-1]
-        return told if "null" in told or type(None) not in _alternatives(kind) else f"{told}, or null"
+        text = words[-1]
+        return text if "null" in text or type(None) not in _alternatives(kind) else f"{text}, or null"
     if get_origin(kind) is Annotated:
         inner, *more = get_args(kind)
         return allowed(inner, [*more, *metadata])
     if get_origin(kind) in (Union, types.UnionType):
         kinds = [part for part in get_args(kind) if part is not type(None)]
-        told = " or ".join(dict.fromkeys(allowed(part, metadata) for part in kinds))
-        return told + (", or null" if type(None) in get_args(kind) else "")
+        text = " or ".join(dict.fromkeys(allowed(part, metadata) for part in kinds))
+        return text + (", or null" if type(None) in get_args(kind) else "")
     if get_origin(kind) is Literal:
         *first, last = map(str, get_args(kind))
         return f"{', '.join(first)} or {last}" if first else last

@@ -31,8 +31,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import stopping, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.packages import package
@@ -52,10 +52,8 @@ NOBODY = "<your entity>"
 @hydra.main(config_path=CONF_DIR, config_name="dashboard", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Build the dashboard that is configured; a user's mistake ends it without a traceback."""
-    try:
-        dashboard(read(DashboardSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
-    except UserError as error:
-        stop(error)
+    with stopping():
+        dashboard(read(DashboardSettings, cfg), Path(HydraConfig.get().runtime.output_dir))
 
 
 def dashboard(settings: DashboardSettings, folder: Path) -> dict[Kind, str]:

@@ -108,6 +108,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (TypeError, KeyError, AttributeError, IndexError)):
         # The library takes it for granted that there is something in an answer.
         return f"an answer that cannot be read ({type(error).__name__}: {text}); perhaps the account may not do this"
-    said = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    first_line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text, re.IGNORECASE)), None)
-    return f"{said.rstrip('.')}; {hint}" if hint else said.rstrip(".")
+    return f"{first_line.rstrip('.')}; {hint}" if hint else first_line.rstrip(".")

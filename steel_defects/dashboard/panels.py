@@ -56,7 +56,7 @@ class Theme:
         title: the section's heading.
         text: what they show, for a reader who sees them for the first time.
         panels: objects of W&B's library; each belongs to one page, so that a second page needs others.
-        columns: how many stand side by side.
+        columns: number of panels side by side.
         height: height of a panel in a report, in units of its grid; 6 is usual.
         each_run: whether runs are shown one by one where the page allows it, and not as one of their system.
         open: whether the section is unfolded at first.

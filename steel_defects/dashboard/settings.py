@@ -22,7 +22,7 @@ class Address:
         kind: `workspace` or `report`.
         entity: user or team it belongs to.
         project: whose runs it shows.
-        url: in the form that W&B's library reads.
+        url: address in the form that W&B's library reads.
     """
 
     kind: Kind

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.data.exclude import left_out
+from steel_defects.data.exclude import read_excluded
 from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, list_images, look_at_all, read_grey
 from steel_defects.data.labels import Annotations, label_faults, label_mask, read_annotations
 from steel_defects.data.rle import canonical
@@ -90,12 +90,14 @@ class Survey:
         paths: image id -> file, sorted by id; empty where the folder is missing.
         looks: image id -> what is kept of its image, of the files that are sound.
         faults: everything that is wrong, sorted by file and row.
+        excluded: ids of the images that were left out, also of such that the label file alone names.
     """
 
     annotations: Annotations
     paths: dict[str, Path] = field(default_factory=dict)
     looks: dict[str, Look] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    excluded: frozenset[str] = frozenset()
 
     def samples(self) -> list[Sample]:
         """Images whose file is sound, with their sound rows, sorted by id."""
@@ -116,8 +118,8 @@ def require_layout(
     """Check that a data root has its label file and its folder of images.
 
     Args:
-        root, csv, image_dir: as for `load_catalog`.
-        without_images: do without the folder.
+        root, csv, image_dir: the same as for `load_catalog`.
+        without_images: whether to do without the folder.
 
     Raises:
         UserError: naming what is missing, the layout expected, and how to get the data.
@@ -147,7 +149,7 @@ def survey(
     image_dir: str = "train_images",
     num_classes: int,
     image_size: tuple[int, int] | None = None,
-    exclude: Collection[str] = (),
+    exclude: str | Path | None = None,
     measure: Callable[[np.ndarray], object] | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -155,14 +157,23 @@ def survey(
     """Look at all rows and all image files of a data set, and stop at nothing.
 
     Args:
-        root, csv, image_dir, num_classes, image_size, workers, progress: as for `load_catalog`. Where the folder of
-            the images is missing, labels are checked without them: against `image_size`, if it is known.
-        exclude: ids of images that are not looked at, nor are their rows.
+        root, csv, image_dir, num_classes, image_size, exclude, workers, progress: as for `load_catalog`. Where the
+            folder of the images is missing, labels are checked without them: against `image_size`, if it is known.
+            Neither the images that `exclude` names are looked at nor their rows.
         measure: computed from each grey image, uint8 [H, W], in threads; kept as `Look.measured`.
+
+    Raises:
+        UserError: where the CSV of `exclude` is at fault, or leaves no image.
     """
-    annotations, csv_faults = read_annotations(root / csv, num_classes, exclude)
+    images, excluded = list_images(root / image_dir), frozenset[str]()
+    if exclude:
+        known = {*images, *read_annotations(root / csv, num_classes)[0].lines}
+        excluded = read_excluded(Path(exclude), known)
+        if known and len(excluded) == len(known):
+            raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
+    annotations, csv_faults = read_annotations(root / csv, num_classes, excluded)
     faults = [replace(fault, file=csv) for fault in csv_faults]
-    paths = {image_id: path for image_id, path in list_images(root / image_dir).items() if image_id not in exclude}
+    paths = {image_id: path for image_id, path in images.items() if image_id not in excluded}
     if (root / image_dir).is_dir():
         faults += _missing_images(annotations, paths, csv, image_dir)
     seen = dict(look_at_all(paths, workers, progress, measure))
@@ -185,7 +196,7 @@ def survey(
         size = looks[image_id].size if image_id in looks else image_size
         faults += [Fault(csv, message, row) for row, message in label_faults(image_id, labels, size)]
     faults.sort(key=lambda fault: (fault.file, fault.row or 0))
-    return Survey(annotations, paths, looks, faults)
+    return Survey(annotations, paths, looks, faults, excluded)
 
 
 def load_catalog(
@@ -221,22 +232,20 @@ def load_catalog(
     """
     root = Path(root)
     require_layout(root, csv, image_dir)
-    images = list_images(root / image_dir)
-    if not images:
-        raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    excluded = left_out(exclude, root, csv, image_dir, num_classes)
-    if excluded.issuperset(images):
-        raise UserError(f"data.exclude={exclude} leaves out all {len(images)} images")
     surveyed = survey(
         root,
         csv=csv,
         image_dir=image_dir,
         num_classes=num_classes,
         image_size=image_size,
-        exclude=excluded,
+        exclude=exclude,
         workers=workers,
         progress=progress,
     )
+    if not surveyed.paths and surveyed.excluded:
+        raise UserError(f"data.exclude={exclude} leaves no image of {root / image_dir}")
+    if not surveyed.paths:
+        raise UserError(f"{root / image_dir} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
     skippable = [fault for fault in surveyed.faults if fault.image is not None]
     stopping = surveyed.faults if on_bad == "stop" else [fault for fault in surveyed.faults if fault.image is None]
     if stopping:
@@ -253,7 +262,7 @@ def load_catalog(
     digests = [look.digest for look in kept]
     thumbnails = np.stack([look.thumbnail for look in kept])
     clean = {sample.image_id for sample in sound} - {sample.image_id for sample in samples}
-    dropped = {*excluded, *clean, *(fault.image for fault in skippable if fault.image is not None)}
+    dropped = {*surveyed.excluded, *clean, *(fault.image for fault in skippable if fault.image is not None)}
     return Catalog(samples, thumbnails, digests, skippable, data_hash(samples, digests), dropped)
 
 

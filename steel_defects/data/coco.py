@@ -32,7 +32,7 @@ def shapes_of_runs(runs: Runs, size: Sequence[int]) -> list[Shape]:
     """The shape of each connected defect.
 
     Args:
-        runs: at least one.
+        runs: runs of pixels, at least one.
         size: (height, width) of the image.
     """
     (height, width), first = size, runs.first
@@ -49,7 +49,7 @@ def shape_of_code(code: str, size: Sequence[int]) -> Shape:
     """The shape of Kaggle's run-length code, connected or not, without drawing it.
 
     Args:
-        code: at least one run.
+        code: run-length code with at least one run.
         size: (height, width) of the image.
 
     Raises:

@@ -26,16 +26,16 @@ class StripDataModule(pl.LightningDataModule):
     """Strip images, checked, split and batched.
 
     Args:
-        settings: those of conf/data: where the images and labels lie, the classes, the size, the split.
+        settings: settings of the data: where the images and labels lie, the classes, the size, the split.
         batch_size: samples a step and process.
-        augment: how training samples are varied; None not at all.
+        augment: settings of how training samples are varied; None for not at all.
         seed: fixes order and augmentation; the split has a seed of its own, so that runs of several seeds test on the
             same images.
 
     Attributes:
         parts: `train`, `val` or `test` for each of them.
         twins: ids of pairs that show the same.
-        groups: for each image, the number of its group of twins, which stays in one part.
+        groups: number of the group of twins of each image; a group stays in one part.
         split_hash: names the split.
     """
 
@@ -122,7 +122,7 @@ class StripDataModule(pl.LightningDataModule):
 
     def samples(self, part: str) -> list[Sample]:
         """The samples of `train`, `val` or `test`, in the order of their `index`."""
-        return [sample for sample, own in zip(self.catalog.samples, self.parts, strict=True) if own == part]
+        return [sample for sample, name in zip(self.catalog.samples, self.parts, strict=True) if name == part]
 
     def absent_classes(self, part: str) -> list[str]:
         """Names of the classes that no image of a part holds."""

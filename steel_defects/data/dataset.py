@@ -25,9 +25,9 @@ class StripDataset(Dataset):
     - `native_mask`: uint8 [H, W], the mask at the image's own size (only with `native`)
 
     Args:
-        samples: as a `Catalog` holds them.
+        samples: samples of a `Catalog`.
         size: (height, width) in pixels that samples are brought to.
-        augment: for training; None only resizes.
+        augment: the augmentation for training; None only resizes.
         native: whether to add `native_mask`.
     """
 

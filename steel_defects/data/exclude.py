@@ -7,32 +7,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.data.images import list_images
 from steel_defects.data.label_table import TableError, read_lines, read_records
-from steel_defects.data.labels import read_annotations
 
 VERDICTS = ("keep", "accept", "exclude")  # of a reviewer, on what an audit has found; empty: not looked at
-
-
-def left_out(exclude: str | Path | None, root: Path, csv: str, image_dir: str, num_classes: int) -> frozenset[str]:
-    """Ids of the images that `data.exclude` leaves out, also of such that the label file alone names.
-
-    Args:
-        exclude: a CSV, see `read_excluded`; None leaves none out.
-        root: folder that holds the label file and the folder of images.
-        csv, image_dir: their names inside `root`.
-        num_classes: classes run from 1 to this.
-
-    Raises:
-        UserError: where the CSV is at fault, or leaves no image.
-    """
-    if not exclude:
-        return frozenset()
-    known = {*list_images(root / image_dir), *read_annotations(root / csv, num_classes)[0].lines}
-    excluded = read_excluded(Path(exclude), known)
-    if known and len(excluded) == len(known):
-        raise UserError(f"data.exclude={exclude} leaves out all {len(known)} images")
-    return excluded
 
 
 def read_excluded(path: Path, image_ids: Collection[str]) -> frozenset[str]:

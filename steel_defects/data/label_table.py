@@ -36,7 +36,7 @@ class Row:
     Args:
         line: line number in the file, the header being line 1.
         last: the last line of the row: another one where a quoted cell spans lines.
-        cells: as they stand in the file.
+        cells: the cells as they stand in the file.
         image: a plain file name.
         class_id: a class within range.
         code: content of `EncodedPixels`, unchecked.
@@ -67,7 +67,7 @@ class Table:
         layout: `defect_rows` has image and class in columns of their own, `all_rows` joins them.
         header: names of the columns, as they stand in the file.
         columns: name -> index, of the columns that the layout asks for.
-        lines: of the file, with their ends and a byte order mark: put together, they are the file.
+        lines: lines of the file, with their ends and a byte order mark: put together, they are the file.
         rows: every row, or what is wrong with it, read from the text while they are asked for.
     """
 
@@ -83,9 +83,9 @@ def read_table(csv_path: Path, classes: range, classes_from: str, known_layouts:
 
     Args:
         csv_path: UTF-8 text with commas; order of columns free, further columns and blank lines ignored.
-        classes: which class numbers there are.
-        classes_from: what says so, for the message about others.
-        known_layouts: which layouts are read, for the message about others.
+        classes: the class numbers that there are.
+        classes_from: the words that say so, for the message about others.
+        known_layouts: the layouts that are read, for the message about others.
 
     Raises:
         TableError: where the file cannot be read, or its header is not that of a label table.
@@ -140,7 +140,7 @@ def read_records(lines: Sequence[str]) -> Iterator[tuple[int, int, list[str] | T
     """First line, last line and cells of every record that is not blank, or what is wrong with it.
 
     Args:
-        lines: as `read_lines` returns them. A quoted cell may span several.
+        lines: the lines that `read_lines` returns. A quoted cell may span several.
     """
     marked = [line.removeprefix("\ufeff") for line in lines[:1]]
     reader = csv.reader(chain(marked, islice(lines, 1, None)), strict=True)

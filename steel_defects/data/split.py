@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_rows
 
 PARTS = ("train", "val", "test")
 
@@ -157,12 +156,9 @@ def write_split(
     Raises:
         UserError: where it cannot be written.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["ImageId", "part", "classes", "group"])
-    for name, part, classes, number in zip(image_ids, parts, class_sets, groups, strict=True):
-        writer.writerow([name, part, " ".join(str(c) for c in sorted(classes)), int(number)])
-    write_whole(Path(path), table.getvalue().encode())
+    columns = zip(image_ids, parts, class_sets, groups, strict=True)
+    rows = ([name, part, " ".join(map(str, sorted(classes))), int(group)] for name, part, classes, group in columns)
+    write_rows(Path(path), ["ImageId", "part", "classes", "group"], rows)
 
 
 def read_split(path: Path, image_ids: Sequence[str], dropped: Collection[str] = ()) -> list[str]:
@@ -233,6 +229,6 @@ def _count(names: Sequence[str]) -> str:
     return f"{len(names)} image{'s' if len(names) > 1 else ''}"
 
 
-def _some(names: Sequence[str], shown: int = 10) -> str:
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - 10
+    return ", ".join(names[:10]) + (f" and {rest} more" if rest > 0 else "")

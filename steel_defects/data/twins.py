@@ -55,7 +55,7 @@ class TwinPair:
         orientation: what turns `first` into `second`: "same", "mirrored left-right", "mirrored up-down",
             "turned by 180", "turned by 90", "turned by 270", "transposed" or "transposed and turned by 180".
             Turns are counter-clockwise.
-        correlation: of the local structure of the two, 1.0 where the pixels are equal.
+        correlation: correlation of the local structure of the two, 1.0 where the pixels are equal.
     """
 
     first: int

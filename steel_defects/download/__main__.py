@@ -30,8 +30,8 @@ import hydra
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import print_sheets, stopping
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
 from steel_defects.core.settings import read
@@ -48,9 +48,8 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Download as configured; a user's mistake and Ctrl-C end it without a traceback."""
     try:
-        download(read(DownloadSettings, plain(cfg)))
-    except UserError as error:
-        stop(error)
+        with stopping():
+            download(read(DownloadSettings, cfg))
     except KeyboardInterrupt:
         log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", way_on(cfg.force is True))
         sys.exit(130)
@@ -84,7 +83,7 @@ def download(settings: DownloadSettings) -> Contents:
         require_space(root, missing_bytes(archive, root), f"to unpack {archive.name}")
         differing = put(archive, root, settings.force)
         contents = look(root, settings.data, settings.expect)
-    wide_console().print(contents.sheet(f"What is in {root}").rich())
+    print_sheets(contents.sheet(f"What is in {root}"))
     if contents.faults:
         raise DataFaults(contents.faults, way_out(root, archive, differing))
     if not settings.keep_zip and looked_into and not differing:
@@ -130,7 +129,7 @@ def require_space(root: Path, need: float, source: str) -> None:
     Args:
         root: the folder to write into; it need not exist.
         need: the space needed, in bytes.
-        source: where that number comes from.
+        source: words on where that number comes from.
 
     Raises:
         UserError: where less is free.

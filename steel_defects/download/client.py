@@ -88,25 +88,25 @@ def is_old() -> bool:
 def _explain(error: Exception, competition: str, target: Path, force: bool) -> str:
     """What an error of the client means, and what to do about it."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    said = _shortened(error, named=status is None)
+    reason = _shortened(error, named=status is None)
     if status == 401:
-        return bad_token(said)
+        return bad_token(reason)
     if status == 403:
-        return rules(competition, said)
+        return rules(competition, reason)
     if getattr(error, "errno", None) == errno.ENOSPC:
-        told = f"The disk of {target.parent} is full."
+        message = f"The disk of {target.parent} is full."
     elif status == 404:
-        told = f"Kaggle has no files of a competition {competition} (HTTP 404: {said})."
+        message = f"Kaggle has no files of a competition {competition} (HTTP 404: {reason})."
     elif status is not None:
-        told = f"Kaggle does not give the files (HTTP {status}: {said})."
+        message = f"Kaggle does not give the files (HTTP {status}: {reason})."
     elif isinstance(error, OSError) and error.filename:
-        told = f"Kaggle's client cannot use {error.filename}: {error.strerror}."
+        message = f"Kaggle's client cannot use {error.filename}: {error.strerror}."
     elif isinstance(error, OSError):  # those of requests are, too
-        told = f"Kaggle cannot be reached, or the connection broke ({said})."
+        message = f"Kaggle cannot be reached, or the connection broke ({reason})."
     else:
         client = " ".join(["kaggle", *filter(None, [versions(["kaggle"]).get("kaggle")])])
-        told = f"Kaggle's client ({client}) failed ({said}); if it does so again, force=true begins at the beginning."
-    return f"{told}\n{kept(target, force)}"
+        message = f"Kaggle's client ({client}) failed ({reason}); if it fails again, force=true starts over."
+    return f"{message}\n{kept(target, force)}"
 
 
 def _shortened(error: Exception, named: bool) -> str:
@@ -127,7 +127,7 @@ def no_token(competition: str, target: Path) -> str:
 
     Args:
         competition: its name in the address.
-        target: where the zip is to lie.
+        target: the path for the zip.
     """
     head = "Kaggle's client found no token"
     if places := tokens():
@@ -145,22 +145,22 @@ def no_token(competition: str, target: Path) -> str:
     )
 
 
-def bad_token(said: str) -> str:
+def bad_token(reason: str) -> str:
     """What to do where Kaggle does not know the token, or no longer does."""
     places, (make, put) = tokens(), _make_and_put()
     source = f" It is from {' or '.join(places)}." if places else ""
     return (
-        f"Kaggle does not take the token: it is wrong or expired (HTTP 401: {said}).{source}\n"
+        f"Kaggle does not take the token: it is wrong or expired (HTTP 401: {reason}).{source}\n"
         f"  1. {make}\n"
         f"  2. {put}\n"
         "  3. Run this command again."
     )
 
 
-def rules(competition: str, said: str) -> str:
+def rules(competition: str, reason: str) -> str:
     """What to do where the account has not joined the competition."""
     return (
-        f"Kaggle refuses the files (HTTP 403: {said}): most likely the competition's rules are not accepted yet.\n"
+        f"Kaggle refuses the files (HTTP 403: {reason}): most likely the competition's rules are not accepted yet.\n"
         f"  1. Log in with the account that the token is of, and accept them: {rules_page(competition)}\n"
         f"     {BUTTON}\n"
         "  2. Run this command again. If it ends the same way, the account may lack a verified phone number:\n"

@@ -38,12 +38,12 @@ class Contents:
     def count(
         self, what: str, number: int | None, expected: int | Mapping[str, int | None] | None, file: str, where: str = ""
     ) -> None:
-        """Hold a number against the one expected, or any of those expected; None is one that cannot be told."""
+        """Hold a number against the one expected, or any of those expected; None is one that cannot be counted."""
         any_of = expected if isinstance(expected, Mapping) else {"": expected}
         wanted = " or ".join(f"{allowed:,}" for allowed in any_of.values() if allowed is not None)
         fits = [name.replace("_", " ") for name, allowed in any_of.items() if allowed == number]
-        told = "-" if number is None else f"{number:,}" + (f" ({fits[0]})" if fits and fits[0] else "")
-        self.lines.append((what + where, wanted or "-", told))
+        counted = "-" if number is None else f"{number:,}" + (f" ({fits[0]})" if fits and fits[0] else "")
+        self.lines.append((what + where, wanted or "-", counted))
         if wanted and not fits and number is not None:
             self.faults.append(Fault(file, f"{number:,} {what}, {wanted} expected"))
 

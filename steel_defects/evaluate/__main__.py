@@ -29,11 +29,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
-from steel_defects.core.errors import DataFaults, UserError
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import stopping
+from steel_defects.core.errors import UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.packages import versions
-from steel_defects.core.runs import RunFolder, write_faults, write_json
+from steel_defects.core.runs import RunFolder, write_json
 from steel_defects.core.settings import read
 from steel_defects.data.settings import DataSettings
 from steel_defects.evaluate.settings import EvaluateSettings
@@ -54,13 +55,9 @@ def main(cfg: DictConfig) -> None:
     """One evaluation; of a --multirun, one after the other, up to the first mistake."""
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
-    try:
+    with stopping(folder):
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        evaluate(read(EvaluateSettings, plain(cfg)), folder, chosen, changes)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
+        evaluate(read(EvaluateSettings, cfg), folder, chosen, changes)
 
 
 def evaluate(
@@ -73,7 +70,7 @@ def evaluate(
 
     Args:
         settings: settings of the command; its `data` is not looked at.
-        folder: where to write.
+        folder: the folder to write into.
         chosen, changes: what was said of the data, see `load_run_data`.
 
     Returns:
@@ -107,7 +104,7 @@ def evaluate(
         validation = part_samples(data, "val", models, card)
         tuning = tune(engine, validation, settings.tuning)
         decision = tuning.decision
-        tuning.table(card.classes).to_csv(folder.path / "tuning.csv", index=False)
+        write_table(folder.path / "tuning.csv", tuning.table(card.classes))
         path = write_decision(tuning, engine, models, data, settings.tta)
         show_tuning(tuning, card.classes, path, part)
 

@@ -60,16 +60,16 @@ class EvaluateSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> EvaluateSettings:
-        wrong = []
+        messages = []
         if not self.models:
-            wrong.append(
+            messages.append(
                 "checkpoint=<file> is missing: a .ckpt (a run's is in <run>/checkpoints/best.ckpt), .onnx or .xml; "
                 "several checkpoints are averaged: checkpoint=[a.ckpt,b.ckpt]"
             )
         if self.tune and self.decision != "auto":
-            wrong.append(f"tune=true finds a decision of its own; leave out decision={self.decision}")
+            messages.append(f"tune=true finds a decision of its own; leave out decision={self.decision}")
         if self.tune and any(model.suffix.lower() != ".ckpt" for model in self.models):
-            wrong.append("tune=true is for checkpoints: tune the checkpoint, then export it again")
-        if wrong:
-            raise Wrong("\n".join(wrong))
+            messages.append("tune=true is for checkpoints: tune the checkpoint, then export it again")
+        if messages:
+            raise Wrong("\n".join(messages))
         return self

@@ -39,8 +39,8 @@ class Tuning:
         areas: A of them, rising, in pixels at the images' own size.
         dice: float64 [C, T, A], Kaggle's dice of each class at the images' own size, mean over the images.
         error: float64 [C, T, A], standard error of its difference from argmax, image by image.
-        images: how many there were.
-        holding: how many of them hold each class; a class that none holds is left at argmax.
+        images: number of images.
+        holding: number of images that hold each class; a class that none holds is left at argmax.
     """
 
     thresholds: tuple[float, ...]
@@ -107,7 +107,7 @@ def tune(engine: Engine, samples: Sequence[Sample], settings: TuningSettings) ->
 
     Args:
         engine: runs the model.
-        samples: at least one, of the validation part.
+        samples: images of the validation part, at least one.
         settings: the thresholds and areas; argmax is always tried.
     """
     grid = tuple(sorted({*settings.thresholds, ARGMAX_THRESHOLD}))

@@ -28,11 +28,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
-from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.core.files import write_whole
-from steel_defects.core.runs import RunFolder, write_faults
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import print_report, stopping
+from steel_defects.core.files import write_table
+from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.data.labels import LAYOUTS
 from steel_defects.data.synthetic import write_synthetic
@@ -53,12 +52,8 @@ TABLES = ("images", "regions", "segments", "twins", "faults")
 def main(cfg: DictConfig) -> None:
     """Explore, and list what is wrong with the data where that stops it."""
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
-    try:
-        explore(read(ExploreSettings, plain(cfg)), folder.path)
-    except UserError as error:
-        if isinstance(error, DataFaults):
-            write_faults(folder.faults, error.faults)
-        stop(error)
+    with stopping(folder):
+        explore(read(ExploreSettings, cfg), folder.path)
 
 
 def explore(settings: ExploreSettings, folder: Path) -> Report:
@@ -97,19 +92,13 @@ def explore(settings: ExploreSettings, folder: Path) -> Report:
 def write(content: Report, explored: Exploration, folder: Path) -> int:
     """Write explore.html, explore.md, figures/ and the tables; returns the page's size in bytes."""
     for name in TABLES:
-        text = getattr(explored, name).to_csv(index=False)
-        write_whole(folder / f"{name}.csv", text.encode("utf-8", "replace"))
+        write_table(folder / f"{name}.csv", getattr(explored, name))
     return write_report(content, folder, "explore")
 
 
 def show(content: Report, explored: Exploration, folder: Path, size: int) -> None:
     """Print the classes, the findings, what is left out, and where the page is."""
-    console = wide_console()
-    console.print(class_sheet(explored).rich())
-    for line in content.findings:
-        console.print(line, markup=False, highlight=False)
-    for omission in content.omissions:
-        log.warning("Not reported, or not in full: %s", omission)
+    print_report(content, class_sheet(explored))
     if len(explored.faults):
         for fault in explored.survey.faults[:3]:
             log.warning("%s", fault)

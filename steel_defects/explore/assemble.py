@@ -26,7 +26,7 @@ def assemble(explored: Exploration, title: str, facts: Mapping[str, str], sheet:
     Args:
         explored: the tables of the data set.
         title: heading of the page.
-        facts: where the data lies and the like, label -> text; what can be counted is added.
+        facts: label -> text: where the data lies and the like; what can be counted is added.
         sheet: number of images on the contact sheet of a class, and of pairs of twins that are shown; 0 shows none.
     """
     compared, unread = contact_sheets(explored, sheet)

@@ -132,7 +132,7 @@ def margins(widths: Mapping[str, np.ndarray]) -> Chart:
     """How wide black margins are, where there are some.
 
     Args:
-        widths: by side ("left"), int [N], pixels of each image's black margin. Sides with hardly any beside the others,
+        widths: side ("left") -> int [N], pixels of each image's black margin. Sides with hardly any beside the others,
             whose bars could not be seen, are not drawn.
     """
     known = {side: values[values > 0] for side, values in widths.items()}
@@ -161,7 +161,7 @@ def segments_per_region(shares: Mapping[str, Mapping[str, float]]) -> Chart:
     """Into how many connected segments the defect of one class in one image falls.
 
     Args:
-        shares: by class, and by number of segments as text ("1", "6-10"), share of the class's regions, 0 to 1.
+        shares: class -> number of segments as text ("1", "6-10") -> share of the class's regions, 0 to 1.
             Classes without a region have NaN.
     """
     known = {name: by for name, by in shares.items() if not np.isnan(list(by.values())).any()}
@@ -189,7 +189,7 @@ def segment_sizes(sizes: Mapping[str, np.ndarray]) -> Chart:
     """How large connected segments are, by class, on a log scale.
 
     Args:
-        sizes: by class, int [N], pixels of each segment; classes without one are left out.
+        sizes: class -> int [N], pixels of each segment; classes without one are left out.
     """
     known = {name: values for name, values in sizes.items() if len(values)}
     titles = [f"{name}: {plural(len(values), 'segment')}" for name, values in known.items()]
@@ -217,7 +217,7 @@ def heat_maps(grids: Mapping[str, np.ndarray], size: Sequence[int]) -> Chart:
     """Where on the image each class lies, each class on a scale of its own.
 
     Args:
-        grids: by class, float [h, w], mean share of the pixels of a cell, 0 to 1, over all images. Classes that are
+        grids: class -> float [h, w], mean share of the pixels of a cell, 0 to 1, over all images. Classes that are
             nowhere are left out.
         size: (height, width) of most images, for the shape of the charts.
     """
@@ -248,7 +248,7 @@ def survival(sizes: Mapping[str, np.ndarray], resized: Mapping[str, np.ndarray],
     """Which share of the segments still has a pixel at the training size, against their size.
 
     Args:
-        sizes: by class, int [N], pixels of each segment.
+        sizes: class -> int [N], pixels of each segment.
         resized: likewise, the pixels left of it at the training size.
         training: (height, width).
     """

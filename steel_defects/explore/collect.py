@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.data.catalog import Survey, require_layout, survey
-from steel_defects.data.exclude import left_out
 from steel_defects.data.images import Look, read_grey
 from steel_defects.data.labels import Label
 from steel_defects.data.rle import decode
@@ -60,9 +59,9 @@ class Counts:
 
     Args:
         images: rows of the table of images.
-        read: those whose file is sound.
-        measured: those whose size is known: what heat maps are the mean of.
-        excluded: those left out on demand; they are no rows.
+        read: number of images whose file is sound.
+        measured: number of images whose size is known: what heat maps are the mean of.
+        excluded: number of images left out on demand; they are no rows.
         clean_known: whether clean images are among them all; False where only those with a defect are listed.
     """
 
@@ -84,7 +83,7 @@ class Exploration:
             two classes claim is a fault, and counts for both.
         heat: float64 [C, 16, 64], mean over all measured images of the share of a cell that is of the class.
         omissions: sentences, what could not be known and why.
-        counts: how many images stand behind it.
+        counts: numbers of images that stand behind it.
         survey: rows, files and looks themselves.
         looked_for_twins: whether the table of twins is empty only where there are none.
     """
@@ -117,7 +116,6 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
     """
     root, csv, image_dir, image_size = Path(data.root).expanduser(), data.csv, data.image_dir, data.image_size
     require_layout(root, csv, image_dir, without_images=True)
-    exclude = left_out(data.exclude, root, csv, image_dir, len(data.classes))
     has_images = (root / image_dir).is_dir()
     surveyed = survey(
         root,
@@ -125,7 +123,7 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
         image_dir=image_dir,
         num_classes=len(data.classes),
         image_size=image_size,
-        exclude=exclude,
+        exclude=data.exclude,
         measure=measure_light,
         progress=progress,
     )
@@ -157,7 +155,7 @@ def collect(data: DataSettings, *, twins: bool = True, progress: bool = True) ->
 
     omissions = [] if twins or not has_images else ["Twins were not looked for."]
     clean_known = has_images or surveyed.annotations.layout == "all_rows"
-    counts = Counts(len(ids), len(surveyed.looks), measured, len(exclude), clean_known)
+    counts = Counts(len(ids), len(surveyed.looks), measured, len(surveyed.excluded), clean_known)
     return Exploration(
         classes=data.classes,
         size=data.size,

@@ -103,7 +103,7 @@ class Segment(NamedTuple):
         class_id: number of the class, from 1.
         area_px: pixels.
         x, y: left column and top row, from 0.
-        width, height: of the box around it, in pixels.
+        width, height: sides of the box around it, in pixels.
         resized_px: its pixels at the training size; 0: it vanishes.
     """
 
@@ -122,8 +122,8 @@ class Examined:
     """The labels of one image.
 
     Args:
-        regions: by class.
-        segments: by class, those of a class by their first pixel (down, then right).
+        regions: regions by class.
+        segments: segments by class, those of a class by their first pixel (down, then right).
         heat: class -> float64 `GRID`, share of each cell that is of the class; cells divide the image evenly.
     """
 

@@ -29,8 +29,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import quiet_libraries, stop
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import quiet_libraries, stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
 from steel_defects.core.packages import package, versions
@@ -59,13 +59,11 @@ _PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "onnx", "openvino",
 @hydra.main(config_path=CONF_DIR, config_name="export", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """One export; the exit code is 1 where a file was not kept."""
-    try:
+    with stopping():
         job = HydraConfig.get()
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        exports = export(read(ExportSettings, plain(cfg)), chosen, changes)
-    except UserError as error:
-        stop(error)
-    if any(one.faults for one in exports):
+        exports = export(read(ExportSettings, cfg), chosen, changes)
+    if any(file.faults for file in exports):
         sys.exit(1)
 
 
@@ -107,22 +105,22 @@ def export(
         trace(StripModel(reference.nets[0], card.size, card.output), source)
         images = [sample.image() for sample in calibration]
         engines = []
-        for one in exports:
-            log.info("writing %s", one.path.name)
-            target = Path(partial) / one.path.name
+        for planned in exports:
+            log.info("writing %s", planned.path.name)
+            target = Path(partial) / planned.path.name
             try:
-                write_model(source, replace(card, precision=one.precision), target, images)
-                engines.append((one, open_engine(target, threads=settings.threads)))
+                write_model(source, replace(card, precision=planned.precision), target, images)
+                engines.append((planned, open_engine(target, threads=settings.threads)))
             except UserError as error:  # a CPU without bf16, say: what cannot be compared is not kept
-                one.faults = [str(error)]
+                planned.faults = [str(error)]
         results = measure(reference, [engine for _, engine in engines], compared) if engines else []
-        for (one, engine), parity in zip(engines, results, strict=True):
-            one.parity, one.faults = parity, parity.faults(settings.parity.limits(one.precision))
-            if not one.faults:
+        for (planned, engine), parity in zip(engines, results, strict=True):
+            planned.parity, planned.faults = parity, parity.faults(settings.parity.limits(planned.precision))
+            if not planned.faults:
                 scores = card.scores | {"parity": parity.as_dict()}
-                done = Path(partial) / "done" / one.path.name
+                done = Path(partial) / "done" / planned.path.name
                 done.parent.mkdir(exist_ok=True)
-                stamp(Path(partial) / one.path.name, replace(engine.card, scores=scores), done)
+                stamp(Path(partial) / planned.path.name, replace(engine.card, scores=scores), done)
                 for file in sorted(done.parent.iterdir()):  # the .bin before the .xml: whole, or as it was
                     file.replace(folder / file.name)
         write_record(folder / "export.json", checkpoint, exports)

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
-from steel_defects.cli.console import wide_console
+from steel_defects.cli.console import print_table, say
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import write_json
 from steel_defects.export.parity import Parity
@@ -45,7 +43,7 @@ def plan(wanted: Sequence[tuple[Format, Precision]], card: ModelCard, folder: Pa
     """
     stem = re.sub(r"[^\w.+-]+", "_", card.system)
     exports = [Export(folder / f"{stem}-{precision}{SUFFIX[name]}", precision) for name, precision in wanted]
-    there = [str(one.path) for one in exports if one.path.exists()]
+    there = [str(export.path) for export in exports if export.path.exists()]
     if there and not overwrite:
         raise UserError(f"There already: {', '.join(there)}. Choose another output=, or overwrite=true")
     return exports
@@ -57,49 +55,42 @@ def write_record(path: Path, checkpoint: Path, exports: Sequence[Export]) -> Non
         files = {file["file"]: file for file in json.loads(path.read_text())["files"]}
     except (OSError, ValueError, KeyError, TypeError):  # there was none, or none of ours
         files = {}
-    files |= {one.path.name: {"checkpoint": str(checkpoint), **_record(one)} for one in exports}
+    files |= {export.path.name: {"checkpoint": str(checkpoint), **_record(export)} for export in exports}
     write_json(path, {"files": list(files.values())})
 
 
 def show(exports: Sequence[Export]) -> None:
     """Print what was written and how near it is to the checkpoint."""
-    console = wide_console()
-    measured = [one.parity for one in exports if one.parity]
-    if measured:
-        console.print(
-            f"Compared with the checkpoint (native_miou {measured[0].miou_checkpoint:.4f}) "
-            f"on {plural(measured[0].images, 'image')}",
-            markup=False,
-            highlight=False,
-        )
-    table = Table()
-    for heading in ("engine", "precision", "MB", "confidence", "pixels alike", "native_miou", "kept"):
-        table.add_column(heading, justify="left" if heading in ("engine", "precision", "kept") else "right")
-    for one in exports:
+    parity = next((export.parity for export in exports if export.parity), None)
+    if parity:
+        images = plural(parity.images, "image")
+        say(f"Compared with the checkpoint (native_miou {parity.miou_checkpoint:.4f}) on {images}")
+    rows = []
+    for export in exports:
         numbers = ["-"] * 3
-        if one.parity:
-            numbers = [f"±{one.parity.confidence:.1g}", f"{one.parity.pixels:.3%}", f"{one.parity.miou_file:.4f}"]
-        size = "-" if one.faults else f"{_megabytes(one.path):.1f}"
-        style = "red" if one.faults else None
-        table.add_row(one.engine, one.precision, size, *numbers, "no" if one.faults else "yes", style=style)
-    console.print(table)
-    for one in exports:
-        for fault in one.faults:
-            console.print(f"{one.path.name} is not offered: {fault}", markup=False, highlight=False)
-        if one.faults and one.path.exists():
-            console.print(f"{one.path} is left as it was, from an earlier export", markup=False, highlight=False)
-        if not one.faults:
-            console.print(str(one.path), markup=False, highlight=False)
+        if parity := export.parity:
+            numbers = [f"±{parity.confidence:.1g}", f"{parity.pixels:.3%}", f"{parity.miou_file:.4f}"]
+        size = "-" if export.faults else f"{_megabytes(export.path):.1f}"
+        rows.append((export.engine, export.precision, size, *numbers, "no" if export.faults else "yes"))
+    headings = ("engine", "precision", "MB", "confidence", "pixels alike", "native_miou", "kept")
+    print_table(headings, rows, left=(0, 1, 6), red=[i for i, export in enumerate(exports) if export.faults])
+    for export in exports:
+        for fault in export.faults:
+            say(f"{export.path.name} is not offered: {fault}")
+        if export.faults and export.path.exists():
+            say(f"{export.path} is left as it was, from an earlier export")
+        if not export.faults:
+            say(str(export.path))
 
 
-def _record(one: Export) -> dict:
+def _record(export: Export) -> dict:
     return {
-        "file": one.path.name,
-        "engine": one.engine,
-        "precision": one.precision,
-        "megabytes": None if one.faults else _megabytes(one.path),
-        "parity": one.parity.as_dict() if one.parity else None,
-        "faults": list(one.faults),
+        "file": export.path.name,
+        "engine": export.engine,
+        "precision": export.precision,
+        "megabytes": None if export.faults else _megabytes(export.path),
+        "parity": export.parity.as_dict() if export.parity else None,
+        "faults": list(export.faults),
     }
 
 

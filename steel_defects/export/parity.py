@@ -63,7 +63,7 @@ def measure(reference: Engine, candidates: Sequence[Engine], samples: Sequence[S
     Args:
         reference: engine of the checkpoint.
         candidates: engines of exported files of it.
-        samples: with labels; at least one.
+        samples: labelled images, at least one.
     """
     num_classes = len(reference.card.classes)
     argmax = Decision.argmax(num_classes)

@@ -100,12 +100,12 @@ class ExportSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> ExportSettings:
-        wrong = []
+        messages = []
         if self.checkpoint is None:
-            wrong.append("checkpoint=<file> is missing: a run's is in <run>/checkpoints/best.ckpt")
+            messages.append("checkpoint=<file> is missing: a run's is in <run>/checkpoints/best.ckpt")
         if not self.wanted:
             offered = "; ".join(f"{name} in {', '.join(all_of)}" for name, all_of in PRECISIONS.items())
-            wrong.append(f"nothing to write: there is {offered}")
-        if wrong:
-            raise Wrong("\n".join(wrong))
+            messages.append(f"nothing to write: there is {offered}")
+        if messages:
+            raise Wrong("\n".join(messages))
         return self

@@ -26,7 +26,7 @@ class ModelCard:
         precision: `fp32`, `bf16`, `int8` or `int8-bf16`: what the net computes in.
         output: `classes` (two maps, as `decision.Maps`) or `probabilities`.
         data: name, data and split hash of what it was trained on.
-        scores: by name; where there are any: test scores of the run, and the parity measured at export.
+        scores: scores by name, where there are any: test scores of the run, and the parity measured at export.
         versions: versions of the packages that made the file.
     """
 

@@ -104,7 +104,7 @@ class CheckpointEngine(Engine):
 
     Args:
         paths: checkpoints of the same classes and size.
-        options: how they are opened; where they name no precision, fp32.
+        options: options to open them with; where they name no precision, fp32.
 
     Raises:
         UserError: where they do not go together, or the machine lacks what is asked for.

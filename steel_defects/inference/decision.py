@@ -65,8 +65,8 @@ class Decision:
         """Decide.
 
         Args:
-            maps: of one image.
-            scale: pixels of these maps for a pixel of the image, where they are not at its own size.
+            maps: maps of one image.
+            scale: pixels of these maps for a pixel of the image, where they are not at its alike size.
 
         Returns:
             uint8 [H, W]: 0 background, c = class c.
@@ -76,9 +76,9 @@ class Decision:
             # Strictly above at the argmax: where defect and background are equally likely, argmax takes the background.
             least = np.float32(threshold)
             above = maps.confidence > least if threshold == ARGMAX_THRESHOLD else maps.confidence >= least
-            own = [c for c, other in enumerate(self.thresholds, start=1) if other == threshold]
-            if len(own) < len(self.thresholds):
-                above &= np.isin(maps.classes, own)
+            alike = [c for c, other in enumerate(self.thresholds, start=1) if other == threshold]
+            if len(alike) < len(self.thresholds):
+                above &= np.isin(maps.classes, alike)
             np.copyto(mask, maps.classes, where=above)
         if max(self.min_area) * scale > 1:
             erase_small(mask, np.array(self.min_area) * scale)
@@ -106,9 +106,9 @@ def _numbers(values: Mapping, name: str, num_classes: int, top: int) -> Sequence
     numbers = values.get(name)
     if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
         raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
-    wrong = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
-    if wrong:
-        raise UserError(f"{name}: {wrong[0]!r} is no number from 0 to {top}")
+    outside = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
+    if outside:
+        raise UserError(f"{name}: {outside[0]!r} is no number from 0 to {top}")
     return numbers
 
 
@@ -117,7 +117,7 @@ def decision_path(checkpoint: str | Path, tta: bool = False, averaged: int = 1) 
 
     Args:
         checkpoint: the first, where several are averaged.
-        tta: with mirror images.
+        tta: whether mirror images were averaged.
         averaged: checkpoints.
     """
     way = (f".mean{averaged}" if averaged > 1 else "") + (".tta" if tta else "")
@@ -142,9 +142,9 @@ def read_decision(path: Path, classes: Sequence[str]) -> Decision:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     values = values if isinstance(values, dict) else {}
-    own = values.get("class_names", list(classes))
-    if own != list(classes):
-        raise UserError(f"{path} was tuned for the classes {own}; the model knows {list(classes)}")
+    tuned_for = values.get("class_names", list(classes))
+    if tuned_for != list(classes):
+        raise UserError(f"{path} was tuned for the classes {tuned_for}; the model knows {list(classes)}")
     try:
         return Decision.from_dict(values, num_classes)
     except UserError as error:

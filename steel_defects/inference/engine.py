@@ -16,7 +16,7 @@ class Engine(ABC):
 
     Attributes:
         card: what the model file says of itself.
-        parallel: how many calls at once make full use of the machine.
+        parallel: number of calls at once that make full use of the machine.
         about: engine, device, precision, threads and versions, for reports.
     """
 

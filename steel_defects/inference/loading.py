@@ -19,8 +19,10 @@ def _missing(path: Path) -> str:
     """What to say of a path that is no file."""
     if not path.is_dir():
         return f"no model file {path}"
-    found = [p for p in (path / "best.ckpt", path / "checkpoints" / "best.ckpt") if p.is_file()]
-    return f"{path} is a folder" + (f"; its checkpoint is {found[0]}" if found else ", and holds no best.ckpt")
+    for checkpoint in (path / "best.ckpt", path / "checkpoints" / "best.ckpt"):
+        if checkpoint.is_file():
+            return f"{path} is a folder; its checkpoint is {checkpoint}"
+    return f"{path} is a folder, and holds no best.ckpt"
 
 
 def open_engine(

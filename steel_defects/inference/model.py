@@ -63,7 +63,7 @@ class Model:
         size: (height, width) in pixels that images are brought to inside; results have the image's own.
         decision: thresholds and minimum areas, one a class.
         about: engine, device, precision, threads and versions.
-        parallel: how many images at once make full use of the machine.
+        parallel: number of images at once that make full use of the machine.
     """
 
     def __init__(self, engine: Engine, decision: Decision) -> None:
@@ -115,8 +115,8 @@ class Model:
         """Find the defects of many images, several at a time, with few of them in memory.
 
         Args:
-            images: as `predict` takes them; from a generator, each is taken when there is room for it.
-            white: see `predict`.
+            images: images in the forms that `predict` takes; from a generator, each is taken when there is room for it.
+            white: the same as for `predict`.
 
         Returns:
             predictions in the order of the images. One that cannot be read raises in its turn, as in `predict`, and
@@ -209,9 +209,9 @@ def _grey(image: ImageLike, white: int | None) -> np.ndarray:
         return decode_grey(bytes(image), white)
     if not isinstance(image, np.ndarray):
         raise TypeError(f"an image is a path, the bytes of a file or an array, not {type(image).__name__}")
-    wrong = f"an array must be grey values, uint8 [height, width]; this one is {image.dtype} {list(image.shape)}"
+    message = f"an array must be grey values, uint8 [height, width]; this one is {image.dtype} {list(image.shape)}"
     if image.dtype != np.uint8:
-        raise TypeError(wrong)
+        raise TypeError(message)
     if image.ndim != 2 or not image.size:
-        raise ValueError(wrong)
+        raise ValueError(message)
     return np.array(image, order="C")  # a copy: a camera will soon write over its own

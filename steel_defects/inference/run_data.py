@@ -10,10 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, find_run
-from steel_defects.core.settings import Settings, read
+from steel_defects.core.settings import Settings, plain, read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.settings import DataSettings
@@ -60,7 +59,7 @@ def data_settings(
     """Settings of the data a model is to be measured on; their `size` is the model's.
 
     Args:
-        models, card, chosen, changes: as for `load_run_data`.
+        models, card, chosen, changes: the same as for `load_run_data`.
 
     Raises:
         UserError: where nothing says which data, or classes differ.
@@ -138,7 +137,7 @@ def part_samples(data: StripDataModule, part: str, models: Sequence[Path], card:
     """The samples of a part, if a score on them means anything.
 
     Args:
-        data: as `load_run_data` returns it.
+        data: the data that `load_run_data` returns.
         part: `train`, `val`, `test`, or `all`.
         models: the model files.
         card: the first one's card.

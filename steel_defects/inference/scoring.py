@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from steel_defects.core.files import write_table
 from steel_defects.data.catalog import Sample
 from steel_defects.data.images import resize
 from steel_defects.inference.decision import Decision
@@ -20,15 +21,14 @@ from steel_defects.models.scores import Confusions
 
 
 def score_samples(
-    engine: Engine, samples: Sequence[Sample], decisions: Mapping[str, Decision], label: str = "Scoring"
+    engine: Engine, samples: Sequence[Sample], decisions: Mapping[str, Decision]
 ) -> dict[str, Confusions]:
     """Run a model over samples, once, and count what each decision makes of it.
 
     Args:
         engine: runs the model.
-        samples: at least one.
-        decisions: by a name.
-        label: words before the progress bar, which shows on a terminal.
+        samples: labelled images, at least one.
+        decisions: decisions to count, by a name.
 
     Returns:
         For each decision the confusions of all samples.
@@ -37,20 +37,20 @@ def score_samples(
 
     def score(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
         image, truth = sample.image(), sample.mask()
-        small, own = engine.both(image)
+        small, native = engine.both(image)
         _, small_truth = resize(image, truth, size)
         scale = small_truth.size / truth.size
         return [
             (
                 confusion(decision.mask(small, scale), small_truth, num_classes),
-                confusion(decision.mask(own), truth, num_classes),
+                confusion(decision.mask(native), truth, num_classes),
             )
             for decision in decisions.values()
         ]
 
     # One more than the engine takes reads the next image while the others wait for it.
     results = ordered_map(score, samples, engine.parallel + 1)
-    counted = list(tqdm(results, label, len(samples), unit="image", disable=None))
+    counted = list(tqdm(results, "Scoring", len(samples), unit="image", disable=None))
     return {
         name: Confusions(*(np.stack([image[k][at] for image in counted]) for at in (0, 1)))
         for k, name in enumerate(decisions)
@@ -68,7 +68,7 @@ def write_per_image(
     names = pd.Series([sample.image_id for sample in samples], name="ImageId")
     tables = {name: counted.per_image(classes) for name, counted in confusions.items()}
     columns = [table.add_prefix("" if name == "argmax" else f"{name}_") for name, table in tables.items()]
-    pd.concat([names, *columns], axis=1).to_csv(path, index=False)
+    write_table(path, pd.concat([names, *columns], axis=1))
     return pd.concat([names, tables.get("tuned", tables["argmax"])], axis=1)
 
 

@@ -19,9 +19,9 @@ def ordered_map(
     An executor's own `map` would take all items at once, and keep all results that nobody has asked for yet.
 
     Args:
-        function: runs in threads; what it raises is raised here, in its item's turn.
-        items: taken one by one, as there is room.
-        workers: threads.
+        function: function to run in threads; what it raises is raised here, in its item's turn.
+        items: arguments of the calls, taken one by one, as there is room.
+        workers: number of threads.
     """
     items = iter(items)
     pool = ThreadPoolExecutor(workers)

@@ -20,9 +20,9 @@ def images_per_second(
     """Rate at batch 1 of the net alone: the median of single calls on random images, after two that are not counted.
 
     Args:
-        predict: from grey uint8 [1, 1, H, W] to logits.
+        predict: function from grey uint8 [1, 1, H, W] to logits.
         size: (height, width) in pixels.
-        device: that `predict` runs on.
+        device: the device that `predict` runs on.
         seconds: after which no call is begun.
         least: calls in any case.
     """

@@ -62,7 +62,7 @@ class Results:
     Args:
         run: its folder, with everything in it but the summary.
         summary: what `summary.json` will hold.
-        rows: of the test images, as `per_image.csv`.
+        rows: a row for each test image, the same as `per_image.csv`.
         samples: the test images by id.
         predicted: image id -> class -> run-length encoding at the image's own size.
     """
@@ -81,7 +81,7 @@ class Results:
     def numbers(self) -> dict[str, float]:
         """What a run costs and when it was best; the test scores have been logged by then. None is left out."""
         summary, speed = self.summary, self.summary["speed"]
-        found = {
+        numbers = {
             "best/epoch": summary["best_epoch"] - 1,  # as on the curves' axis
             "best/val_miou": summary["val"].get("miou"),
             "speed/train_it_per_s": speed["train_it_per_s"],
@@ -92,15 +92,15 @@ class Results:
         for size in ("resized", "original"):
             rate = speed.get(size, {}).get("images_per_s")
             # The second, because charts join the best towards one side only: that where little is good.
-            found |= {f"speed/{size}_images_per_s": rate, f"speed/{size}_ms_per_image": rate and 1000 / rate}
-        return {key: value for key, value in found.items() if value is not None}
+            numbers |= {f"speed/{size}_images_per_s": rate, f"speed/{size}_ms_per_image": rate and 1000 / rate}
+        return {key: value for key, value in numbers.items() if value is not None}
 
 
 class RunLogger(abc.ABC):
     """One of them, started by its constructor; what begins and fails is closed again.
 
     Attributes:
-        name: for messages.
+        name: name for messages.
         lightning: Lightning's own class, which gets all numbers; None before it is there.
         fresh: whether it knows nothing of the run's earlier epochs.
     """

@@ -28,9 +28,9 @@ def _told(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"MLflow at {uri}: {said} (logger.tracking_uri names another server, logger=csv does without it)"
+            f"MLflow at {uri}: {reason} (logger.tracking_uri names another server, logger=csv does without it)"
         ) from error
 
 
@@ -41,7 +41,7 @@ class PlainNames(pl.loggers.MLFlowLogger):
 
     Args:
         classes: names of the defect classes.
-        given: as for Lightning's class.
+        given: arguments of Lightning's class.
     """
 
     def __init__(self, classes: Sequence[str], **given: Any) -> None:

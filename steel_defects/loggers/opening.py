@@ -28,15 +28,15 @@ def check_loggers(options: LoggerSettings) -> None:
     Raises:
         UserError: for all of it at once.
     """
-    wrong = []
+    messages = []
     for name, needed in (("tensorboard", ["tensorboard"]), ("mlflow", ["mlflow", "sqlalchemy", "alembic"])):
         try:
             for module in needed if getattr(options, name) else ():
                 package(module, name)
         except UserError as error:
-            wrong.append(f"logger={name}: {error}")
-    if wrong:
-        raise UserError("\n".join(wrong))
+            messages.append(f"logger={name}: {error}")
+    if messages:
+        raise UserError("\n".join(messages))
 
 
 @contextlib.contextmanager

@@ -33,19 +33,19 @@ class LoggerSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> LoggerSettings:
-        wrong = []
+        messages = []
         for name, setting in (("wandb", "mode"), ("mlflow", "tracking_uri")):
             if getattr(self, name) and setting not in self.model_fields_set:
-                wrong.append(
+                messages.append(
                     f"logger.{name}=true: write logger={name}, which brings its settings, or logger=[...] for several"
                 )
         if self.log_model and not any(getattr(self, name) for name in KEEP_FILES):
-            wrong.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
+            messages.append("logger.log_model=true: needs a logger that keeps files: logger=wandb or logger=mlflow")
         if self.wandb:
-            wrong += [
+            messages += [
                 f"logger.tags: W&B takes {TAG_LENGTH} characters at most: {t}" for t in self.tags if len(t) > TAG_LENGTH
             ]
-        wrong += ["logger.tags: a list of texts, none of them empty"] if "" in self.tags else []
-        if wrong:
-            raise Wrong("\n".join(wrong))
+        messages += ["logger.tags: a list of texts, none of them empty"] if "" in self.tags else []
+        if messages:
+            raise Wrong("\n".join(messages))
         return self

@@ -29,7 +29,7 @@ def image(picture: np.ndarray, masks: Mapping[str, np.ndarray], labels: Mapping[
     Args:
         picture: uint8 [H, W].
         masks: name -> class indices [H, W].
-        labels: of the class indices.
+        labels: names of the class indices.
         caption: below the picture.
     """
     import wandb
@@ -43,9 +43,9 @@ def shown_images(rows: pd.DataFrame, classes: Sequence[str], count: int) -> pd.D
     """Which test images the table shows: the worst half, and from the others some of each quality.
 
     Args:
-        rows: of the test images, as `per_image.csv`.
+        rows: a row for each test image, the same as `per_image.csv`.
         classes: names of the defect classes.
-        count: how many.
+        count: number of images to show.
 
     Returns:
         Rows, worst first by IoU at the image's own size; clean images count 1 if predicted clean, else 0.
@@ -75,9 +75,9 @@ def image_table(results: Results, count: int) -> wandb.Table:
             name,
             image(results.samples[name].image(), masks, labels, f"{name}  IoU {row['native_iou']:.2f}"),
             _number(row["native_iou"]),
-            float(np.mean([row[f"native_dice_{one}"] for one in classes])),
-            ", ".join(one for one in classes if row[f"native_true_{one}"]) or "none",
-            *(_number(row[f"native_{part}_{one}"]) for part, one in per_class),
+            float(np.mean([row[f"native_dice_{class_name}"] for class_name in classes])),
+            ", ".join(class_name for class_name in classes if row[f"native_true_{class_name}"]) or "none",
+            *(_number(row[f"native_{part}_{class_name}"]) for part, class_name in per_class),
         )
     return table
 

@@ -127,8 +127,8 @@ class MaskLogger(pl.Callback):
         logger: shows them.
         steady: tells it, unless it has failed.
         classes: names of the defect classes.
-        num_images: how many; spread evenly over the validation images with a defect.
-        every_n_epochs: how often.
+        num_images: number of images; spread evenly over the validation images with a defect.
+        every_n_epochs: number of epochs from one time to the next.
     """
 
     def __init__(

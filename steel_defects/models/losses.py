@@ -76,7 +76,7 @@ class OwnLoss:
     have to load where the user's module is not.
 
     Args:
-        name: as in `recipe.loss`.
+        name: the value of `recipe.loss`.
         function: a function or an `nn.Module`; the latter follows the logits to their device.
     """
 

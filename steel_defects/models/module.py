@@ -88,6 +88,7 @@ class SegmentationModule(pl.LightningModule):
         return get_loss(self.recipe.loss)
 
     def setup(self, stage: str) -> None:
+        """Look the loss up before a training begins."""
         if stage == "fit":
             _ = self.loss  # what is wrong with it is told before the first checkpoint
 
@@ -96,11 +97,13 @@ class SegmentationModule(pl.LightningModule):
         return self.net(image)
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        """Seed what the batch draws."""
         # Dropout draws from (seed, epoch, batch, process), so that a resumed run ends where an unbroken one does.
         place = f"{self.seed} {self.current_epoch} {batch_idx} {self.global_rank}"
         torch.manual_seed(zlib.crc32(place.encode()))
 
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
+        """Compute the loss of a batch, float []; one that is not finite ends the training with `LossNotFinite`."""
         loss = self.loss(self(batch["image"]).float(), batch["mask"])
         if not torch.isfinite(loss):
             assert self.trainer.train_dataloader is not None, "it is being trained"
@@ -115,15 +118,18 @@ class SegmentationModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
+        """Log the loss of a batch, and count its pixels by truth and prediction."""
         logits = self(batch["image"]).float()
         loss = self.loss(logits, batch["mask"])
         self.log("val/loss", loss, on_epoch=True, sync_dist=True, batch_size=len(batch["index"]))
         self.val_confusions.update(batch["index"], logits.argmax(dim=1), batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
+        """Log the scores of all validation images."""
         self._log_scores("val/", self.val_confusions)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
+        """Keep predictions and counts of a batch, at the net's size and at the images' own."""
         index, logits = batch["index"], self(batch["image"]).float()
         prediction = logits.argmax(dim=1)
         self.test_confusions.update(index, prediction, batch["mask"])
@@ -133,10 +139,12 @@ class SegmentationModule(pl.LightningModule):
             self.predictions[int(index[i])] = Predicted(_codes(prediction[i]), _codes(native[0]))
 
     def on_test_epoch_start(self) -> None:
+        """Forget the predictions of an earlier test."""
         self.predictions: dict[int, Predicted] = {}
 
     def on_test_epoch_end(self) -> None:
-        # Kept for the run folder; on every process the same after the gathering.
+        """Log the scores of all test images, and keep what the run folder takes of them."""
+        # On every process the same after the gathering.
         self.test_rows = self._log_scores("test/", self.test_confusions)
         self.native_rows = self._log_scores("test/native_", self.native_confusions)
         self.predictions = _gathered(self.predictions)
@@ -157,6 +165,7 @@ class SegmentationModule(pl.LightningModule):
         }
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Optimiser and schedule of the recipe; the learning rate changes at each step."""
         recipe, parameters = self.recipe, self.net.parameters()
         lr, decay = recipe.lr, recipe.weight_decay
         optimizer: torch.optim.Optimizer

@@ -29,7 +29,7 @@ class SegmentationNet(nn.Module):
 
     Args:
         body: float [B, 3, H, W] to logits [B, C + 1, H, W]; it has an attribute `encoder`.
-        mean: of the three input channels, as a share of white; the values the encoder's weights were trained with.
+        mean: mean of the three input channels, as a share of white; the values the encoder's weights were trained with.
         std: likewise.
     """
 
@@ -75,8 +75,8 @@ def build_net(
         output_stride: 16 (the paper's) or 8; every 16th or 8th pixel has a vector in the encoder's last map.
         atrous_rates: dilations of the three ASPP convolutions. The paper prints (12, 24, 36); on a 256x256 image at
             stride 16 the map is 16x16, where rates of 16 and above see nothing but padding beside their centre.
-        mean: see `SegmentationNet`.
-        std: see `SegmentationNet`.
+        mean: the same as for `SegmentationNet`.
+        std: the same as for `SegmentationNet`.
 
     Raises:
         UserError: where there is no such architecture or encoder, or the encoder cannot be dilated.

@@ -40,17 +40,17 @@ def own_scores(names: Sequence[str], classes: Sequence[str]) -> dict[str, Score]
         classes: names of the C defect classes.
 
     Raises:
-        UserError: where one cannot be found, or has the name of another score.
+        UserError: where one cannot be further, or has the name of another score.
     """
     taken = set(scores(np.zeros((0, len(classes) + 1, len(classes) + 1), int), classes))
-    found: dict[str, Score] = {}
+    further: dict[str, Score] = {}
     for name in names:
         key = name.rpartition(".")[2]
-        found[key] = load_own("scores", name, ("confusions", "classes"), "my_scores.area_error")
+        further[key] = load_own("scores", name, ("confusions", "classes"), "my_scores.area_error")
         if key in taken:
             raise UserError(f"scores={name}: another score has the name {key}; take one of its own")
         taken.add(key)
-    return found
+    return further
 
 
 def per_image(confusions: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
@@ -148,7 +148,7 @@ class Confusions:
 
     Args:
         resized: int64 [N, C + 1, C + 1] at the net's size: pixels by truth (rows) and prediction (columns).
-        native: likewise at the images' own size.
+        native: the same at the images' own size.
     """
 
     resized: np.ndarray

@@ -29,7 +29,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str | None) -> 
     """Load weights into an encoder in place.
 
     Args:
-        encoder: as `build_net(...).encoder`.
+        encoder: the encoder of a net, `build_net(...).encoder`.
         name: its SMP name.
         weights: `imagenet`, a path to a state dict, or None to leave the random ones.
 
@@ -44,17 +44,17 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str | None) -> 
         state, source = _read_lite0(encoder), "ImageNet"
     else:
         state, source = _fetch_imagenet(name), "ImageNet"
-    own = encoder.state_dict()
+    expected = encoder.state_dict()
     # Files older than PyTorch 0.4.1 lack batch norm's count of batches, which nothing here reads.
-    missing = sorted(key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked"))
-    wrong = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
-    if missing or wrong:
+    missing = sorted(key for key in expected.keys() - state.keys() if not key.endswith("num_batches_tracked"))
+    misshapen = sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
+    if missing or misshapen:
         raise UserError(
             f"encoder.weights: {source} does not fit encoder {name}: "
-            f"{len(missing)} tensors missing{_some(missing)}, {len(wrong)} of another shape{_some(wrong)}"
+            f"{len(missing)} tensors missing{_some(missing)}, {len(misshapen)} of another shape{_some(misshapen)}"
         )
     # What is left over belongs to the classifier that the encoder does without.
-    encoder.load_state_dict({key: state.get(key, own[key]) for key in own})
+    encoder.load_state_dict({key: state.get(key, expected[key]) for key in expected})
 
 
 def _some(keys: list[str]) -> str:

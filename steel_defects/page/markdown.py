@@ -28,7 +28,7 @@ def _blocks(report: Report, figures: str, page: str) -> Iterator[str]:
         yield "\n".join(f"- {_paragraph(finding)}" for finding in report.findings)
     if report.omissions:
         yield "## Not reported, or not in full"
-        yield "\n".join(f"- {_paragraph(str(one))}" for one in report.omissions)
+        yield "\n".join(f"- {_paragraph(str(omission))}" for omission in report.omissions)
     if report.facts:
         yield f"## {_text(report.words.facts)}"
         yield "\n".join(f"- {_paragraph(label)}: {_text(text)}" for label, text in report.facts.items())

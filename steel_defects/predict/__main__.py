@@ -33,8 +33,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR, __version__
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import content_hash
 from steel_defects.core.settings import read
@@ -55,10 +55,9 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Predict, and end with the exit code that says how it went."""
     try:
-        settings = read(PredictSettings, plain(cfg))
-        summary = predict(settings)
-    except UserError as error:
-        stop(error)
+        with stopping():
+            settings = read(PredictSettings, cfg)
+            summary = predict(settings)
     except KeyboardInterrupt:
         sys.exit(130)
     show(summary, Path(settings.output).expanduser())
@@ -76,7 +75,7 @@ def predict(settings: PredictSettings) -> Summary:
     """Predict images with a model file.
 
     Args:
-        settings: of the command, see conf/predict.yaml.
+        settings: settings of the command, see conf/predict.yaml.
 
     Returns:
         What was done and found.

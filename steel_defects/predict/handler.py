@@ -53,7 +53,7 @@ class Handler:
         masks: whether they are written.
         overlays: whether they are written.
         white: grey value that is white in 16-bit images; None takes the largest that fits.
-        quality: of the overlays' JPEG, 1..100.
+        quality: quality of the overlays' JPEG, 1..100.
     """
 
     model: Model

@@ -90,7 +90,7 @@ class Journal:
         resume: whether to go on with a journal, if there is one.
 
     Attributes:
-        dropped: how many lines were damaged, or cut short by a killed run, and are left out.
+        dropped: number of lines that were damaged, or cut short by a killed run, and are left out.
 
     Raises:
         UserError: where the folder is used without `resume`, the journal's head differs, or another run is writing.

@@ -26,11 +26,11 @@ class Summary:
     """What a run did.
 
     Args:
-        images: all that were asked for.
-        predicted: looked at by this run; with `resume`, others were done already.
-        seconds: this took, from the first image to the last, without the tables.
+        images: number of all images that were asked for.
+        predicted: number of images looked at by this run; with `resume`, others were done already.
+        seconds: time from the first image to the last, without the tables.
         totals: what was found, in all images done.
-        interrupted: by Ctrl-C; the tables hold what was done until then.
+        interrupted: whether Ctrl-C ended it; the tables hold what was done until then.
     """
 
     images: int

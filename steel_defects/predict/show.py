@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from rich.table import Table
-
-from steel_defects.cli.console import wide_console
+from steel_defects.cli.console import print_table
 from steel_defects.inference.model import Model
 from steel_defects.page.sheet import plural
 from steel_defects.predict.pipeline import Summary
@@ -44,13 +42,11 @@ def announce(settings: PredictSettings, model: Model, count: int, output: Path) 
 def show(summary: Summary, output: Path) -> None:
     """Print what was found, how fast, which images were bad, and where the results are."""
     totals = summary.totals
-    table = Table()
-    for heading in ("class", "images with it", "defects", "area (px)", "area (%)"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, of in totals.classes.items():
-        values = f"{of.images:,}", f"{of.defects:,}", f"{of.area:,}", f"{totals.percent(name):.4f}"
-        table.add_row(name, *values)
-    wide_console().print(table)
+    rows = [
+        (name, f"{total.images:,}", f"{total.defects:,}", f"{total.area:,}", f"{totals.percent(name):.4f}")
+        for name, total in totals.classes.items()
+    ]
+    print_table(("class", "images with it", "defects", "area (px)", "area (%)"), rows)
     log.info("%s, %d of them clean, %d not readable", plural(totals.images, "image"), totals.clean, totals.bad)
     if summary.predicted > totals.bad:  # those that cannot be read take no time
         speed = f"{summary.images_per_second:.1f} images/s"

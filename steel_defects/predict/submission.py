@@ -9,8 +9,6 @@ only after the upload, so they are checked here.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.core.files import write_whole
+from steel_defects.core.files import write_rows
 from steel_defects.data import rle as rle_code
 from steel_defects.data.label_table import Row, TableError, read_table
 from steel_defects.page.sheet import plural
@@ -44,7 +42,7 @@ class Sample:
         path: the file.
         header: names of the columns, in the file's order.
         columns: name -> index, of the columns that are filled or matched.
-        rows: in the file's order.
+        rows: rows in the file's order.
         row_per_image: whether there is a row for each image; else one for each class of each image.
         images: every image once, in the file's order.
     """
@@ -148,9 +146,9 @@ def write_submission(path: Path, sample: Sample, paths: Mapping[str, Path], jour
 
     Args:
         path: CSV to write; folders above it are made.
-        sample: which images are asked for, and the layout to keep.
+        sample: the images asked for, and the layout to keep.
         paths: name -> file of just these images, see `only_listed`.
-        journal: with the record of each name; an image that could not be read is handed in as clean.
+        journal: journal with the record of each name; an image that could not be read is handed in as clean.
 
     Raises:
         DataFaults: everything wrong with the codes.
@@ -172,11 +170,7 @@ def write_submission(path: Path, sample: Sample, paths: Mapping[str, Path], jour
         raise DataFaults([Fault(path.name, message) for message in faults], "No submission was written.")
     if unread:
         log.warning("Not readable, so handed in as clean: %s, %s first", plural(len(unread), "image"), unread[0])
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(sample.header)
-    writer.writerows(_filled(sample, answers))
-    write_whole(path, text.getvalue().encode())
+    write_rows(path, sample.header, _filled(sample, answers))
 
 
 def _code_faults(image: str, codes: Mapping[int, str], size: tuple[int, int]) -> Iterator[str]:

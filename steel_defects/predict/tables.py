@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steel_defects.core.files import partial, writing
+from steel_defects.core.files import replacing, writing
 from steel_defects.data.coco import Shape, Writer
 from steel_defects.predict.journal import TABLES, Found, Journal, Record
 
@@ -40,11 +41,11 @@ class Totals:
     """What was found in all.
 
     Args:
-        classes: by name.
-        images: in the tables, bad ones included.
-        clean: images without any defect.
-        pixels: of all images that could be read.
-        bad: images that could not be read.
+        classes: totals of the classes, by name.
+        images: number of images in the tables, bad ones included.
+        clean: number of images without any defect.
+        pixels: number of pixels of all images that could be read.
+        bad: number of images that could not be read.
         reasons: (image, reason) of the first of them.
     """
 
@@ -84,21 +85,21 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
     Args:
         output: folder to write into.
         images: names of the images.
-        journal: where their records are.
+        journal: journal with their records.
         classes: names of the classes; the first is class 1.
 
     Raises:
         UserError: where a table cannot be written.
     """
     totals = Totals({name: ClassTotal() for name in classes})
-    annotations_path = output / "annotations.part"  # until the images before them are all written
-    with writing(output), ExitStack() as stack:
+    with ExitStack() as whole, writing(output), ExitStack() as stack:
         files = [
             # A file name that is no UTF-8 must not end the run.
-            stack.enter_context(path.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
-            for path in [partial(output / name) for name in TABLES]
+            stack.enter_context(part.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
+            for part in [whole.enter_context(replacing(output / name)) for name in TABLES]
         ]
-        annotations = stack.enter_context(annotations_path.open("w+", encoding="utf-8"))
+        # Until the images before them are all written.
+        annotations = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", dir=output))
         images_csv, defects_csv, predictions_csv = (csv.writer(file, lineterminator="\n") for file in files[:3])
         images_csv.writerow(
             ["image", "status", "error", "height", "width", "defects", *(f"area_percent_{name}" for name in classes)]
@@ -120,10 +121,6 @@ def write_tables(output: Path, images: Iterable[str], journal: Journal, classes:
                     shape = Shape(defect["area"], defect["box"], defect["counts"])
                     coco.instance(defect["class_id"], shape, defect["confidence"])
         coco.close()
-    with writing(output):
-        annotations_path.unlink()
-        for name in TABLES:
-            partial(output / name).replace(output / name)
     return totals
 
 

@@ -22,10 +22,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
-from steel_defects.cli.console import stop, wide_console
-from steel_defects.core.errors import UserError
-from steel_defects.core.files import write_whole
+from steel_defects.cli.arguments import start
+from steel_defects.cli.console import print_report, stopping
+from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.page.content import Report
@@ -42,10 +41,8 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=CONF_DIR, config_name="report", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Run the command; a mistake of the user ends it with a message."""
-    try:
-        report(read(ReportSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
-    except UserError as error:
-        stop(error)
+    with stopping():
+        report(read(ReportSettings, cfg), Path(HydraConfig.get().runtime.output_dir))
 
 
 def report(settings: ReportSettings, folder: Path) -> Report:
@@ -73,18 +70,13 @@ def report(settings: ReportSettings, folder: Path) -> Report:
 def write(content: Report, study: Study, folder: Path) -> int:
     """Write report.html, report.md, figures/ and results.csv; returns the page's size in bytes."""
     size = write_report(content, folder, "report")
-    write_whole(folder / "results.csv", results_table(study).to_csv(index=False).encode("utf-8", "replace"))
+    write_table(folder / "results.csv", results_table(study))
     return size
 
 
 def show(content: Report, study: Study, folder: Path, size: int) -> None:
     """Print the findings, the table of scores, and what is left out."""
-    console = wide_console()
-    console.print(console_sheet(study).rich())
-    for line in content.findings:
-        console.print(line, markup=False, highlight=False)
-    for omission in content.omissions:
-        log.warning("Not reported, or not in full: %s", str(omission).splitlines()[0])
+    print_report(content, console_sheet(study))
     log.info(
         "%s: %.1f MB, opens in any browser; report.md and results.csv beside it", folder / "report.html", size / 1e6
     )

@@ -103,11 +103,11 @@ def comparisons(
     seeds = _seeds({name: masks.run for name, masks in predicted.items()})
     rule = "the test image whose IoU at its own size, averaged over the systems, is the median of its kind"
     kinds = "; ".join(" and ".join(kind) for kind in chosen.several)
-    one = f"For each class, of the images with that defect alone, {rule}. {seeds}"
+    single = f"For each class, of the images with that defect alone, {rule}. {seeds}"
     several = f"For the most frequent combinations of defects ({kinds}), {rule}. {seeds}"
     compared, missing, resized = [], [], []
     for name, title, note, image_ids, most_resized in (
-        ("one-type", "One defect type", one, chosen.one.values(), None),
+        ("one-type", "One defect type", single, chosen.one.values(), None),
         ("several-types", "Several defect types", several, chosen.several.values(), 1),
     ):
         pictures, gone = _drawn(image_ids, lambda image_id: picture(image_id, images, predicted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from steel_defects.page.content import Section
 from steel_defects.page.sheet import Sheet
@@ -39,10 +39,10 @@ def facts(study: Study) -> dict[str, str]:
     }
 
 
-def versions(run: Run, names: Sequence[str] = ("steel_defects", "torch", "python")) -> str:
+def versions(run: Run) -> str:
     """Versions of the packages that speed and results depend on most."""
     known = run.summary.get("versions") or {}
-    return ", ".join(f"{name} {known[name]}" for name in names if name in known)
+    return ", ".join(f"{name} {known[name]}" for name in ("steel_defects", "torch", "python") if name in known)
 
 
 def what_was_run(study: Study) -> Section:

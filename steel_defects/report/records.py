@@ -16,7 +16,7 @@ class Run:
     """A finished run, as it was read.
 
     Args:
-        folder: where it lies.
+        folder: the folder it lies in.
         summary: content of `summary.json`.
         settings: its configuration, by dotted key; runs of earlier versions have other keys.
         overrides: its settings as they were typed.

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytorch_lightning as pl
 
+from steel_defects.core.files import write_table
+
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +30,7 @@ class HistoryWriter(pl.Callback):
         """Drop the rows of epochs that are trained again."""
         if trainer.is_global_zero and self.path.is_file():
             rows = pd.read_csv(self.path)
-            self._write(rows[rows["epoch"] < trainer.current_epoch])
+            write_table(self.path, rows[rows["epoch"] < trainer.current_epoch])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock of an epoch."""
@@ -49,7 +51,7 @@ class HistoryWriter(pl.Callback):
         row["train_seconds"] = train_seconds
         row["iterations_per_second"] = trainer.num_training_batches / train_seconds
         old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
-        self._write(pd.concat([old, pd.DataFrame([row])], ignore_index=True))  # before anybody else is told
+        write_table(self.path, pd.concat([old, pd.DataFrame([row])], ignore_index=True))  # before anybody else is told
         for logger in trainer.loggers:  # what Lightning does not log by itself
             pace = {"lr": row["lr"], "it_per_s": row["iterations_per_second"], "seconds": train_seconds}
             values = {f"train/{key}": value for key, value in pace.items()}
@@ -64,8 +66,3 @@ class HistoryWriter(pl.Callback):
             trainer.progress_bar_callback.print(line)  # above the bar, not into it
         else:
             log.info(line)
-
-    def _write(self, rows: pd.DataFrame) -> None:
-        partial = self.path.with_suffix(".partial")
-        rows.to_csv(partial, index=False)
-        partial.replace(self.path)

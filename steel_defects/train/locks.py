@@ -48,7 +48,7 @@ def one_gpu(folder: Path, count: int, poll: float = 1.0) -> Iterator[int]:
 
     Args:
         folder: folder of the sweep.
-        count: of the GPUs that this process sees.
+        count: number of the GPUs that this process sees.
         poll: seconds between two looks.
 
     Yields:
@@ -57,7 +57,7 @@ def one_gpu(folder: Path, count: int, poll: float = 1.0) -> Iterator[int]:
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     names = visible if len(visible) == count else [str(i) for i in range(count)]
     locks = [FileLock(folder / f".gpu-{platform.node()}-{name}.lock") for name in names]
-    told = False
+    announced = False
     while True:
         for i, lock in enumerate(locks):
             try:
@@ -69,7 +69,7 @@ def one_gpu(folder: Path, count: int, poll: float = 1.0) -> Iterator[int]:
             finally:
                 lock.release()
             return
-        if not told:
+        if not announced:
             log.info("All %d GPUs are at work for other jobs of this sweep: waiting", count)
-            told = True
+            announced = True
         time.sleep(poll)

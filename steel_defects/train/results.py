@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from steel_defects.core.files import write_table
 from steel_defects.core.machine import device_name, precision_word
 from steel_defects.core.packages import versions
 from steel_defects.core.runs import RunFolder
@@ -36,7 +37,7 @@ def write_per_image(run: RunFolder, data: StripDataModule, module: SegmentationM
     names = [sample.image_id for sample in data.samples("test")]
     ids = pd.Series([names[i] for i in images], name="ImageId")
     table = pd.concat([ids, confusions.per_image(data.classes)], axis=1)
-    table.to_csv(run.per_image, index=False)
+    write_table(run.per_image, table)
     return table
 
 
@@ -64,7 +65,7 @@ def write_predictions(run: RunFolder, data: StripDataModule, module: Segmentatio
         for c in sorted({*predicted.native, *predicted.resized})
     ]
     columns = ["ImageId", "ClassId", "EncodedPixels", "ResizedPixels"]
-    pd.DataFrame(rows, columns=columns).to_csv(run.predictions, index=False)
+    write_table(run.predictions, pd.DataFrame(rows, columns=columns))
 
 
 def measure_speed(data: StripDataModule, module: SegmentationModule, trainer: pl.Trainer) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, model_validator
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import (
@@ -122,7 +121,7 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> TrainSe
         if sweep:
             raise UserError("resume goes on with one run; start it without --multirun")
         return resumed_settings(cfg, overrides)
-    settings = read(TrainSettings, plain(cfg))
+    settings = read(TrainSettings, cfg)
     trainer = settings.trainer
     if sweep and (trainer.strategy != "auto" or str(trainer.devices) != "1" or trainer.num_nodes != 1):
         # A process that Lightning starts would repeat --multirun with all its jobs.
@@ -138,7 +137,7 @@ def check_torchrun(overrides: Sequence[str]) -> None:
     """Refuse processes that torchrun starts without a common run folder: by the time of day each would get its own.
 
     Args:
-        overrides: of Hydra's own settings, as typed.
+        overrides: overrides of Hydra's own settings, as typed.
     """
     started = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if started and not any(override.startswith("hydra.run.dir=") for override in overrides):
@@ -223,4 +222,4 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> TrainSettings
         else:
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.data.split.file = str(run.split)
-    return read(TrainSettings, plain(saved))
+    return read(TrainSettings, saved)

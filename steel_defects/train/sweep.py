@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
-from rich.markup import escape
-from rich.table import Table
 
-from steel_defects.cli.console import stop, wide_console
+from steel_defects.cli.console import print_table, say, stop
 from steel_defects.core.errors import UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
 from steel_defects.train.locks import Taken
 
@@ -53,7 +53,7 @@ class SweepTable(Callback):
         if jobs.empty:
             print(f"No job of the sweep left anything in {folder}", file=sys.stderr)
             sys.exit(1)
-        jobs.assign(overrides=jobs["overrides"].str.join(" ")).to_csv(folder / "sweep.csv", index=False)
+        write_table(folder / "sweep.csv", jobs.assign(overrides=jobs["overrides"].str.join(" ")))
         print_jobs(jobs, folder)
         if (jobs["status"] != "finished").any():
             sys.exit(1)
@@ -104,7 +104,7 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
 
     Args:
         folder: folder of a sweep.
-        since: when the sweep was started, in seconds as files have them; older jobs are left out.
+        since: start of the sweep, in seconds as files have them; older jobs are left out.
     """
     rows: list[dict[str, Any]] = []
     for path in _folders(folder):
@@ -128,28 +128,18 @@ def read_jobs(folder: Path, since: float = 0.0) -> pd.DataFrame:
 
 def print_jobs(jobs: pd.DataFrame, folder: Path) -> None:
     """Print the table of a sweep, then what went wrong."""
-    console = wide_console()
-    console.print(f"Sweep {folder}", markup=False, highlight=False)
+    say(f"Sweep {folder}")
     shared = set.intersection(*map(set, jobs["overrides"])) if len(jobs) > 1 else set()
     if shared:  # what all jobs have in common would only make the table wide
         common = [override for override in jobs["overrides"].iloc[0] if override in shared]
-        console.print("All with " + " ".join(common), markup=False, highlight=False)
-    table = Table()
-    table.add_column("job", justify="right")
-    table.add_column("overrides", overflow="fold")
-    table.add_column("status")
-    for key in SHOWN:
-        table.add_column(key.replace("train_it_per_s", "it/s"), justify="right")
+        say("All with " + " ".join(common))
+    rows = []
     for _, job in jobs.iterrows():
+        overrides = " ".join(override for override in job["overrides"] if override not in shared)
         numbers = ["-" if pd.isna(job[key]) else f"{job[key]:.3f}" for key in SHOWN]
-        style = None if job["status"] == "finished" else "red"
-        table.add_row(
-            str(job["job"]),
-            escape(" ".join(o for o in job["overrides"] if o not in shared)),
-            job["status"],
-            *numbers,
-            style=style,
-        )
-    console.print(table)
-    for _, job in jobs[jobs["status"] != "finished"].iterrows():
-        console.print(f"job {job['job']} {job['status']}: {job['error']}", markup=False, highlight=False)
+        rows.append([str(job["job"]), overrides, str(job["status"]), *numbers])
+    headings = ["job", "overrides", "status", *(key.replace("train_it_per_s", "it/s") for key in SHOWN)]
+    failed = np.flatnonzero(jobs["status"] != "finished").tolist()
+    print_table(headings, rows, left=(1, 2), red=failed)
+    for _, job in jobs.iloc[failed].iterrows():
+        say(f"job {job['job']} {job['status']}: {job['error']}")

@@ -25,8 +25,8 @@ def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.
     """Build the Trainer.
 
     Args:
-        settings: those of conf/trainer.
-        epochs: how many are trained.
+        settings: settings of the trainer, see conf/trainer.
+        epochs: number of epochs to train.
         run: the folder that checkpoints and history go to.
 
     Raises:
@@ -105,6 +105,7 @@ class Bars(TQDMProgressBar):
     """Counts epochs from 1, as the lines and the history do."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: object) -> None:
+        """Say which epoch begins."""
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
@@ -113,6 +114,8 @@ class MovableCheckpoint(ModelCheckpoint):
     """Keeps its best score when the run folder has been moved; Lightning forgets it with the old path."""
 
     def load_state_dict(self, state_dict: dict) -> None:
+        """Restore the state, with all paths in the folder of now."""
+
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
@@ -134,11 +137,13 @@ class Interrupts(Callback):
         self.asked = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Begin to note each Ctrl-C."""
         # Elsewhere than in the main thread, or where somebody else cares for it, nothing is changed.
         if threading.current_thread() is threading.main_thread() and _interrupts() is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._note)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Leave Ctrl-C to Python again."""
         if _interrupts() == self._note:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -151,12 +156,15 @@ class Interrupts(Callback):
             raise KeyboardInterrupt
 
     def on_train_batch_start(self, *args: object) -> None:
+        """Raise a noted Ctrl-C."""
         self._check()
 
     def on_validation_batch_start(self, *args: object) -> None:
+        """Raise a noted Ctrl-C."""
         self._check()
 
     def on_test_batch_start(self, *args: object) -> None:
+        """Raise a noted Ctrl-C."""
         self._check()
 
 
@@ -171,5 +179,6 @@ class FirstCheckpoint(Callback):
         self.run = run
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write it, unless a run is gone on with."""
         if trainer.global_step == 0:
             trainer.save_checkpoint(self.run.last)

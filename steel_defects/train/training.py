@@ -47,8 +47,8 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
     """Train and test one net.
 
     Args:
-        settings: those of conf/train.yaml.
-        run: where to write; a `last.ckpt` in it is gone on from.
+        settings: settings of the command, see conf/train.yaml.
+        run: the folder to write into; a `last.ckpt` in it is gone on from.
         sweep: name of the sweep this run belongs to.
         quiet: neither announce the run nor print its scores.
 

@@ -17,7 +17,7 @@ class PeakMemory(AbstractContextManager):
     process ever did.
 
     Args:
-        device: that the work runs on.
+        device: the device that the work runs on.
 
     Attributes:
         bytes: the peak, once the context is closed.

@@ -315,4 +315,4 @@ def test_small_run(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert any("openvino-fp32" in line for line in lines)
     assert max(map(len, lines)) <= 100
-    assert not list(Path(tmp_path).glob("*.partial"))
+    assert not list(Path(tmp_path).glob("*.part"))

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.runs import write_json
 from steel_defects.data.rle import encode
 from steel_defects.data.synthetic.strip import MIN_SIDE, draw_strip
 
@@ -35,8 +36,8 @@ def allocate(num_images: int, seed: int = 0) -> list[tuple[int, ...]]:
     of a few hundred, too few to be learnt. A set as large as Severstal's has its very counts.
 
     Args:
-        num_images: in the data set.
-        seed: of the shuffle.
+        num_images: number of images in the data set.
+        seed: seed of the shuffle.
 
     Returns:
         The sorted classes of each image, `num_images` entries; `()` is a clean image.
@@ -76,7 +77,7 @@ def write_synthetic(root: Path, num_images: int, seed: int = 0, size: tuple[int,
     Args:
         root: folder of the data set.
         num_images: about half of them clean; see `allocate`.
-        seed: not negative.
+        seed: seed of the data set, not negative.
         size: (height, width) in pixels, each at least 64.
 
     Raises:
@@ -113,12 +114,12 @@ def _finished(root: Path, manifest: dict) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / MANIFEST).read_text())
-        if found.keys() == manifest.keys():
-            if found == manifest:
+        written = json.loads((root / MANIFEST).read_text())
+        if written.keys() == manifest.keys():
+            if written == manifest:
                 return True
             raise UserError(
-                f"{root} holds other strips: drawn with {_told(found)}, not with {_told(manifest)}. "
+                f"{root} holds other strips: drawn with {_told(written)}, not with {_told(manifest)}. "
                 "data.root=<another folder> draws these there; or delete the folder, if no run needs it"
             )
     except (OSError, ValueError, AttributeError):
@@ -146,4 +147,4 @@ def _write(root: Path, manifest: dict) -> None:
         (root / "train_images" / name).write_bytes(data.tobytes())
         rows += [f"{name},{c},{encode(mask == c)}" for c in classes]
     (root / "train.csv").write_text("\n".join(rows) + "\n")
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(root / MANIFEST, manifest)

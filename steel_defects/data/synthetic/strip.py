@@ -28,11 +28,11 @@ def draw_strip(
     """Draw one strip. The same arguments draw the same picture.
 
     Args:
-        seed: of the data set; not negative.
-        index: of the strip within the data set; not negative.
+        seed: seed of the data set; not negative.
+        index: number of the strip within the data set; not negative.
         classes: defects to draw, each in 1..4; none for clean steel.
-        height: in pixels, at least 64.
-        width: in pixels, at least 64.
+        height: height in pixels, at least 64.
+        width: width in pixels, at least 64.
 
     Returns:
         The picture, grey, uint8 [height, width], and its mask, uint8 [height, width]: 0 background, 1..4 the class.
@@ -191,14 +191,14 @@ def _draw_pits(strip: _Strip, area: float) -> None:
 def _draw_scratches_and_scales(strip: _Strip, area: float) -> None:
     rng = strip.rng
     weights = np.array([kind[1] for kind in _CLASS_3])
-    own = rng.choice(len(_CLASS_3), int(rng.integers(1, 3)), replace=False, p=weights / weights.sum())
-    left = area
-    while left > 0.1 * area:  # one strip shows one or two kinds, as a rule: what damaged it, did so again
-        draw, _, largest, tall, filled = _CLASS_3[rng.choice(own)]
-        share = min(left, rng.uniform(0.35, 1.0) * largest * strip.unit**2, area * rng.uniform(0.3, 1.0))
+    kinds_here = rng.choice(len(_CLASS_3), int(rng.integers(1, 3)), replace=False, p=weights / weights.sum())
+    area_left = area
+    while area_left > 0.1 * area:  # one strip shows one or two kinds, as a rule: what damaged it, did so again
+        draw, _, largest, tall, filled = _CLASS_3[rng.choice(kinds_here)]
+        share = min(area_left, rng.uniform(0.35, 1.0) * largest * strip.unit**2, area * rng.uniform(0.3, 1.0))
         share = max(share, 400 * strip.unit**2)
         strip.place(3, draw(rng, *_box(strip, share / filled, rng.uniform(*tall))), 3)
-        left -= share
+        area_left -= share
 
 
 def _shares(rng: np.random.Generator, count: int, area: float) -> list[float]:
