@@ -169,4 +169,4 @@ def test_a_checkpoint_outside_of_a_run_says_nothing_of_its_training(run, configu
     with pytest.raises(UserError, match="lies in no run folder, so that nothing says which data"):
         audit(configure(f"checkpoint={alone}"), tmp_path)
     with pytest.raises(UserError, match=r"how it was trained.*or folds=0 with data\.split\.file"):
-        audit(configure(f"checkpoint={alone}"), tmp_path, settings().data.plain())
+        audit(configure(f"checkpoint={alone}"), tmp_path, settings().data)

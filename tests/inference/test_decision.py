@@ -132,19 +132,19 @@ def test_round_trip_and_equality():
 
 
 WRONG = [
-    ({}, "thresholds: None is no list of 2 numbers"),
-    ({"thresholds": [0.5, 0.5]}, "min_area: None is no list"),
-    ({"thresholds": [0.5], "min_area": [0]}, r"\[0.5\] is no list of 2 numbers, one a class"),
-    ({"thresholds": "00", "min_area": [0, 0]}, "'00' is no list"),
-    ({"thresholds": [0.5, 1.5], "min_area": [0, 0]}, "1.5 is no number from 0 to 1"),
-    ({"thresholds": [0.5, -0.1], "min_area": [0, 0]}, "-0.1 is no number"),
-    ({"thresholds": [float("nan"), 0.1], "min_area": [0, 0]}, "nan is no number"),
-    ({"thresholds": [True, 0.1], "min_area": [0, 0]}, "True is no number"),
-    ({"thresholds": ["a", 0.1], "min_area": [0, 0]}, "'a' is no number"),
-    ({"thresholds": [0.5, 0.1], "min_area": [0, -1]}, "min_area: -1 is no number"),
-    ({"thresholds": [0.5, 0.1], "min_area": [0, float("inf")]}, "min_area: inf is no number"),
-    ({"thresholds": [0.5, 0.1], "min_area": [0, None]}, "min_area: None is no number"),
-    ({"thresholds": [0.5, 0.1], "min_area": [0, 1.9]}, "min_area: 1.9 is no whole number"),
+    ({}, "thresholds: None is not a list of 2 numbers"),
+    ({"thresholds": [0.5, 0.5]}, "min_area: None is not a list"),
+    ({"thresholds": [0.5], "min_area": [0]}, r"\[0.5\] is not a list of 2 numbers, one a class"),
+    ({"thresholds": "00", "min_area": [0, 0]}, "'00' is not a list"),
+    ({"thresholds": [0.5, 1.5], "min_area": [0, 0]}, "1.5 is not a number from 0 to 1"),
+    ({"thresholds": [0.5, -0.1], "min_area": [0, 0]}, "-0.1 is not a number"),
+    ({"thresholds": [float("nan"), 0.1], "min_area": [0, 0]}, "nan is not a number"),
+    ({"thresholds": [True, 0.1], "min_area": [0, 0]}, "True is not a number"),
+    ({"thresholds": ["a", 0.1], "min_area": [0, 0]}, "'a' is not a number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, -1]}, "min_area: -1 is not a number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, float("inf")]}, "min_area: inf is not a number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, None]}, "min_area: None is not a number"),
+    ({"thresholds": [0.5, 0.1], "min_area": [0, 1.9]}, "min_area: 1.9 is not a whole number"),
     ({"thresholds": [0.5, 0.1], "min_area": [0, 1], "class_names": ["b", "a"]}, "tuned for the classes"),
 ]
 
