@@ -150,7 +150,7 @@ def put(archive: Path, root: Path, force: bool) -> list[str]:
     if done.differing:
         count, verb = plural(len(done.differing), "file"), "differs" if len(done.differing) == 1 else "differ"
         log.warning("%s in %s %s from the zip's, and is kept: %s", count, root, verb, named(done.differing))
-        log.warning("To have the zip's instead, move it away and run this command again, or give force=true")
+        log.warning("To have the zip's instead, move yours away and run this command again, or give force=true")
     return done.differing
 
 
@@ -177,7 +177,7 @@ def remove(archive: Path) -> None:
 def say_what_next(root: str) -> None:
     """Print commands to go on with; `root` is the folder as it was typed."""
     where = [] if root == "data/severstal" else [f"data.root={root}"]
-    log.info("All there. To go on:")
+    log.info("Everything is there. To go on:")
     for command, *words in (["explore"], ["train", "encoder=efficientnet-b1"]):
         log.info("  %s", shlex.join(["python", "-m", f"steel_defects.{command}", *words, *where]))
 

@@ -152,7 +152,7 @@ def twins(explored: Exploration, pairs: Sequence[Comparison]) -> Section | None:
         return None
     notes = [
         "The same picture twice, also mirrored, turned or re-encoded. Training keeps twins on one side of the split; "
-        "labels that disagree tell how sure labels are, or that one of the two is wrong."
+        "labels that disagree show how reliable labels are, or that one of the two is wrong."
     ]
     differ = int((explored.twins["labels"] == "differ").sum())
     if differ > len(pairs) > 0:

@@ -209,5 +209,5 @@ def _narrow(net: nn.Module, dtype: torch.dtype) -> None:
 
 def _device(name: Device) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or see to driver and PyTorch build")
+        raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or check driver and PyTorch build")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
