@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -12,24 +14,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from steel_defects import CONF_DIR
+from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.train.settings import TrainSettings
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 
-# A net and images small enough to train in seconds.
+# A net and images small enough to train in a second or two.
 TINY = [
     "data=synthetic",
     "data.size=[64,64]",
@@ -37,7 +43,8 @@ TINY = [
     "data.synthetic.num_images=50",
     "+data.synthetic.size=[64,400]",
     "data.image_size=[64,400]",
-    "encoder=resnet18",
+    "encoder=any",
+    "encoder.name=tu-test_efficientnet",
     "encoder.weights=null",
     "recipe.epochs=2",
     "recipe.batch_size=8",
@@ -99,7 +106,7 @@ def composed(tiny_root):
 
     def make(*overrides: str) -> dict:
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            cfg = compose("train", [*TINY, f"data.root={tiny_root}", *overrides])
+            cfg = compose("train", shrunk(overrides, tiny_root))
         return OmegaConf.to_container(cfg, resolve=True)
 
     return make
@@ -114,6 +121,7 @@ def settings(composed):
 def shrunk(overrides: Sequence[str], root: Path | None) -> list[str]:
     """Words of the train command, shrunk by TINY where they say nothing else; untouched without a data root."""
     given = {override.split("=")[0] for override in overrides}
+    given |= {"encoder.name"} if "encoder" in given else set()  # a choice of encoder brings its name
     shrink = [item for item in [*TINY, f"data.root={root}"] if root and item.split("=")[0] not in given]
     flags = [word for word in overrides if word.startswith("--")]  # these come first
     return [*flags, *shrink, *(word for word in overrides if word not in flags)]
@@ -196,6 +204,45 @@ def train_here(steel, tiny_root):
     def run(cwd: Path, *overrides: str, tiny: bool = True) -> Done:
         return steel("train", *shrunk(overrides, tiny_root if tiny else None), cwd=cwd)
 
+    return run
+
+
+# So trained, the tiny net finds some defects, and raises some false alarms.
+LEARNT = ["recipe=strong", "recipe.lr=0.02", "recipe.epochs=12", "recipe.batch_size=4"]
+LEARNT += ["data.split.fractions=[0.6,0.2,0.2]"]
+
+
+@pytest.fixture(scope="session")
+def kept_run(tiny_root) -> Path:
+    """A run for all processes of `make test`, trained by the first that asks. To be read; `trained_run` is a copy."""
+    kept = ROOT / ".pytest_cache" / "trained"
+    kept.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept / "lock"):
+        folder, draft = kept / sources_hash(), kept / "draft"
+        if not folder.exists():
+            shutil.rmtree(draft, ignore_errors=True)
+            earlier = sorted((path for path in kept.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+            for path in earlier[:-1]:  # tests that still run may read the newest
+                shutil.rmtree(path)
+            assert run_here(kept, "train", *shrunk([*LEARNT, f"hydra.run.dir={draft}"], tiny_root)) == 0
+            draft.rename(folder)
+    return folder
+
+
+def sources_hash() -> str:
+    """Tells apart what a training depends on: the package, its configuration, this file, the libraries installed."""
+    digest = hashlib.sha256(repr(sorted((package.name, package.version) for package in distributions())).encode())
+    for path in sorted([*ROOT.glob("steel_defects/**/*.py"), *ROOT.glob("conf/**/*.yaml"), Path(__file__)]):
+        digest.update(f"{path.relative_to(ROOT)}".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.fixture(scope="module")
+def trained_run(kept_run, tiny_root, tmp_path_factory) -> RunFolder:
+    """A run folder as the train command leaves it, of a net that finds some defects, for a module to write into."""
+    run = RunFolder(shutil.copytree(kept_run, tmp_path_factory.mktemp("trained") / "run"))
+    for path in (run.config, run.config.with_name("overrides.yaml")):  # data was where the process had it that trained
+        path.write_text(re.sub(r"(root: |data\.root=).*", rf"\g<1>{tiny_root}", path.read_text()))
     return run
 
 

@@ -19,10 +19,10 @@ from steel_defects.core.errors import DataFaults, Fault, UserError
 from steel_defects.core.files import write_whole
 from steel_defects.core.settings import as_typed
 from steel_defects.data import rle as rle_code
-from steel_defects.data.annotations import KNOWN_LAYOUTS
-from steel_defects.data.catalog import list_images, load_catalog
+from steel_defects.data.catalog import load_catalog
+from steel_defects.data.images import list_images
 from steel_defects.data.label_table import Row, Table, TableError, read_table
-from steel_defects.data.labels import label_mask, mask_codes
+from steel_defects.data.labels import KNOWN_LAYOUTS, label_mask, mask_codes
 from steel_defects.data.settings import DataSettings
 from steel_defects.inference.loading import open_engine
 from steel_defects.inference.run_data import data_settings

@@ -8,14 +8,14 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from steel_defects.core.errors import DataFaults, Fault, UserError
-from steel_defects.data.annotations import Annotations, read_annotations
 from steel_defects.data.exclude import read_excluded
-from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, look_at_all, read_grey
-from steel_defects.data.labels import label_faults, label_mask
+from steel_defects.data.images import IMAGE_SUFFIXES, ImageError, Look, list_images, look_at_all, read_grey
+from steel_defects.data.labels import Annotations, label_faults, label_mask, read_annotations
 from steel_defects.data.rle import canonical
 
 
@@ -83,7 +83,7 @@ class Catalog:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was found of a data set, sound or not.
+    """What a data set holds, sound or not.
 
     Args:
         annotations: the sound rows of the label file; whether they fit their images is told by `faults`.
@@ -181,8 +181,8 @@ def survey(
     common = next(iter(sizes)) if len(seen) > 1 and len(sizes) == 1 else None
     if _wrong_size(common, image_size):
         # Then it is the setting that is wrong, and what the images hold can be told all the same.
-        message = f"all {len(seen):,} images are {_wrong_size(common, image_size, files=False)}"
-        faults.append(Fault(f"{image_dir}/", message))
+        message = _wrong_size(common, image_size, files=False)
+        faults.append(Fault(f"{image_dir}/", f"all {len(seen):,} images are {message}"))
         image_size = None
     looks: dict[str, Look] = {}
     for image_id, look in seen.items():
@@ -199,16 +199,6 @@ def survey(
     return Survey(annotations, paths, looks, faults, excluded)
 
 
-def list_images(folder: Path) -> dict[str, Path]:
-    """Image id -> file of the images in a folder, sorted; none where there is no such folder."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {
-        path.name: path
-        for path in files
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    }
-
-
 def load_catalog(
     root: Path,
     *,
@@ -216,7 +206,7 @@ def load_catalog(
     image_dir: str = "train_images",
     num_classes: int,
     image_size: tuple[int, int] | None = None,
-    on_bad: str = "stop",
+    on_bad: Literal["stop", "skip"] = "stop",
     only_defective: bool = False,
     exclude: str | Path | None = None,
     workers: int | None = None,
@@ -240,10 +230,6 @@ def load_catalog(
         DataFaults: with every fault found, sorted by file and row.
         UserError: where the layout, a setting or all of the images are missing.
     """
-    if on_bad not in ("stop", "skip"):
-        raise UserError(f"data.on_bad is 'stop' or 'skip', not {on_bad!r}")
-    if exclude is not None and not isinstance(exclude, str | Path):
-        raise UserError(f"data.exclude={exclude}: the path of one CSV file, or null")
     root = Path(root)
     require_layout(root, csv, image_dir)
     surveyed = survey(

@@ -18,7 +18,7 @@ class Shape(NamedTuple):
     """The pixels of an instance.
 
     Args:
-        area: pixels.
+        area: number of pixels.
         box: (x, y, width, height) in pixels.
         counts: COCO's uncompressed run lengths, column-major: pixels outside, inside, outside, ...
     """
@@ -92,10 +92,10 @@ class Writer:
     """A file of COCO's instances, written as they come.
 
     Args:
-        file: the file for everything.
-        annotations: a file for the annotations, until all images are written; it can be read as well.
-        description: description of the file.
-        categories: (name, supercategory); the first is category 1.
+        file: the file to write, open as text.
+        annotations: a file for the annotations until all images are written, open for reading as well.
+        description: a sentence on what the file holds.
+        categories: names and supercategories; the first pair is category 1.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ class StripDataModule(pl.LightningDataModule):
         write_split(path, [s.image_id for s in samples], self.parts, [s.classes for s in samples], self.groups)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of the training images, shuffled and augmented."""
+        """Batches of augmented training images, in another order each epoch; a short last batch is dropped."""
         self._check_batch(self.trainer.world_size if self.trainer else 1)
         samples = self.samples("train")
         shares = class_shares([sample.classes for sample in samples], len(self.classes))
@@ -146,11 +146,11 @@ class StripDataModule(pl.LightningDataModule):
         return self._loader(dataset, train=True)
 
     def val_dataloader(self) -> DataLoader:
-        """Batches of the validation images."""
+        """Batches of validation images, in their order."""
         return self._loader(StripDataset(self.samples("val"), self.size))
 
     def test_dataloader(self) -> DataLoader:
-        """Batches of the test images, with the masks at their own size."""
+        """Batches of test images, in their order, with their masks at native size."""
         return self._loader(StripDataset(self.samples("test"), self.size, native=True))
 
     def _loader(self, dataset: StripDataset, train: bool = False) -> DataLoader:

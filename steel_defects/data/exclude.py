@@ -18,10 +18,10 @@ def read_excluded(path: Path, image_ids: Collection[str]) -> frozenset[str]:
     Args:
         path: CSV with a column `ImageId`. With a column `verdict`, as an audit's reviewed table has it, the rows with
             `exclude` count; without one all rows do. Further columns and the order of rows do not matter.
-        image_ids: ids of the images of the data set.
+        image_ids: the images of the data set.
 
     Returns:
-        Ids of the images.
+        Ids of the images to leave out.
 
     Raises:
         UserError: where the file cannot be read.

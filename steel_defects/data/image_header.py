@@ -29,7 +29,7 @@ class Depth(NamedTuple):
     """How the grey values are stored.
 
     Args:
-        bits: number of bits of a sample of a pixel.
+        bits: number of bits in a sample of a pixel.
         white_is_zero: 0 is white and the largest value black.
         trouble: why this cannot be shown as grey, None where it can.
     """

@@ -33,7 +33,7 @@ class ImageError(UserError):
 
     Args:
         reason: what is wrong, as the rest of a sentence that begins with the image's name.
-        name: name of the image; without, the message is the reason alone, for those who know which image it is.
+        name: the image; without it, the message is the reason alone, for those who know which image it is.
     """
 
     def __init__(self, reason: str, name: str | Path = "") -> None:
@@ -71,7 +71,7 @@ def decode_grey(data: bytes, white: int | None = None) -> np.ndarray:
     Of a TIFF with several pages, the first is read.
 
     Args:
-        data: bytes of a JPEG, PNG, BMP or TIFF.
+        data: content of a JPEG, PNG, BMP or TIFF.
         white: the value that counts as white where more than 8 bits a pixel are stored (1 to 65535): 4095 for a 12-bit
             camera, which fills only the lower part of 16 bits. None takes the largest that fits. 8-bit images are
             read as they are.
@@ -143,6 +143,16 @@ def _beginning(data: bytes) -> str:
     return f" (begins with {word!r})" if word.isascii() and word.isprintable() and word else ""
 
 
+def list_images(folder: Path) -> dict[str, Path]:
+    """Image id -> file of the images in a folder, sorted; none where there is no such folder."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        path.name: path
+        for path in files
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class Look:
     """What is kept of an image once it was decoded.
@@ -151,7 +161,7 @@ class Look:
         size: (height, width) in pixels.
         thumbnail: uint8 [32, 32], the grey image made small by averaging.
         digest: hex digest of shape and grey pixels.
-        measured: what else was computed from it, None where nothing was asked for.
+        measured: what else was computed from it; None where nothing was asked for.
     """
 
     size: tuple[int, int]

@@ -20,12 +20,12 @@ class RLEError(UserError, ValueError):
 
     Args:
         message: what is wrong.
-        position: index of the number at fault, counted from 1; None where the whole string is meant.
+        position: index of the number at fault, counted from 1.
     """
 
-    def __init__(self, message: str, position: int | None = None) -> None:
+    def __init__(self, message: str, position: int) -> None:
         self.position = position
-        super().__init__(message if position is None else f"{message} (number {position} of the run-length code)")
+        super().__init__(f"{message} (number {position} of the run-length code)")
 
 
 def parse(rle: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +69,9 @@ def parse(rle: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np
                 lambda i: f"run {starts[i]} {lengths[i]} ends beyond the image of {height}x{width} pixels",
             )
         )
-    for wrong, offset, message in checks:
-        if wrong.any():
-            i = int(np.argmax(wrong))
+    for at_fault, offset, message in checks:
+        if at_fault.any():
+            i = int(np.argmax(at_fault))
             raise RLEError(message(i), 2 * i + offset)
 
     backwards = starts[1:] < starts[:-1]

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,15 @@ def make_split(
 ) -> list[str]:
     """Divide images among train, val and test.
 
-    A group's stratum is the union of the classes of its images. Strata are dealt out one after the other, rarest
-    first, big groups first, each to the part that lacks most so far: within its stratum, a part gets its share up to
-    one group; which part gets the odd one is decided by what all strata so far have left it short of, in images and
-    in images of each class. So strata too small to be divided do not all fall to train.
+    Strata (`stratify`) are dealt out one after the other, rarest first, each group to the part that lacks most so far:
+    within its stratum, a part gets its share up to one group; which part gets the odd one is decided by what all
+    strata so far have left it short of, in images and in images of each class. So strata too small to be divided do
+    not all fall to train.
 
     Args:
         class_sets: the classes in each image, empty for a clean one.
         groups: group number of each image; a group is never divided.
-        fractions: shares of train, val and test in the number of images; they sum to 1.
+        fractions: shares of train, val and test in the number of images; they sum to 1, the first is above 0.
         seed: deals groups of one stratum and size in another order.
 
     Returns:
@@ -43,95 +43,103 @@ def make_split(
         empty, and a class in at least three groups is in train.
 
     Raises:
-        UserError: where the fractions are invalid.
         ValueError: where `class_sets` and `groups` differ in length.
     """
-    check_fractions(fractions)
-    if len(class_sets) != len(groups):
-        raise ValueError(f"{len(class_sets)} class sets and {len(groups)} group numbers do not fit together")
     sizes = Counter(groups)
-    union: dict[int, set[int]] = defaultdict(set)
-    for number, classes in zip(groups, class_sets, strict=True):
-        union[number].update(classes)
-    strata: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    names = list(union)
-    for k in np.random.default_rng(seed).permutation(len(names)):
-        strata[tuple(sorted(union[names[k]]))].append(names[k])
-
+    strata = stratify(class_sets, groups, seed)
     part_of: dict[int, int] = {}
     lacking = [0.0] * len(PARTS)
     class_lacking: dict[int, list[float]] = defaultdict(lambda: [0.0] * len(PARTS))
     images_in = {stratum: sum(sizes[g] for g in members) for stratum, members in strata.items()}
     for stratum in sorted(strata, key=lambda s: (images_in[s], s)):
         tallies = [lacking, *(class_lacking[c] for c in stratum)]
-        members = sorted(strata[stratum], key=lambda g: -sizes[g])
-        part_of.update(_deal(members, sizes, images_in[stratum], fractions, tallies))
+        part_of.update(_deal(strata[stratum], sizes, images_in[stratum], fractions, tallies))
     _fill_empty_parts(part_of, sizes, fractions)
-    _bring_classes_to_train(part_of, sizes, union)
+    _bring_classes_to_train(part_of, sizes, strata)
     return [PARTS[part_of[number]] for number in groups]
 
 
-def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise `UserError` unless these are three shares that sum to 1, none negative and the first above 0."""
-    shares = fractions if isinstance(fractions, Sequence) else ()
-    if len(shares) != len(PARTS) or not all(isinstance(share, int | float) for share in shares):
-        raise UserError(f"data.split.fractions = {fractions}: it takes three numbers, for train, val and test")
-    message = ""
-    if not all(math.isfinite(f) and f >= 0 for f in fractions):
-        message = "a share cannot be negative"
-    elif not fractions[0] > 0:
-        message = "nothing is left to train on"
-    elif abs(sum(fractions) - 1) > 1e-6:
-        message = f"they sum to {sum(fractions):g}, not to 1"
-    if message:
-        raise UserError(f"data.split.fractions = {list(fractions)}: {message}")
+def stratify(
+    class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], seed: int
+) -> dict[tuple[int, ...], list[int]]:
+    """Sort groups by the classes in them.
+
+    Args:
+        class_sets: the classes in each image, empty for a clean one.
+        groups: group number of each image.
+        seed: draws the order of groups of one size.
+
+    Returns:
+        Sorted union of the classes of a group's images -> numbers of the groups with just these, those with most
+        images first.
+
+    Raises:
+        ValueError: where `class_sets` and `groups` differ in length.
+
+    Example:
+        >>> stratify([(1,), (2,), (), (), ()], [7, 7, 3, 9, 9], seed=0)
+        {(): [9, 3], (1, 2): [7]}
+    """
+    sizes = Counter(groups)
+    union: dict[int, set[int]] = defaultdict(set)
+    for number, classes in zip(groups, class_sets, strict=True):
+        union[number].update(classes)
+    strata: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    numbers = list(union)
+    for k in np.random.default_rng(seed).permutation(len(numbers)):
+        strata[tuple(sorted(union[numbers[k]]))].append(numbers[k])
+    return {stratum: sorted(members, key=lambda g: -sizes[g]) for stratum, members in strata.items()}
 
 
 def _deal(
-    members: list[int], sizes: Counter, images: int, fractions: Sequence[float], tallies: list[list[float]]
+    members: list[int], sizes: Counter[int], images: int, fractions: Sequence[float], tallies: list[list[float]]
 ) -> dict[int, int]:
     """Deal the groups of one stratum. `tallies` say how many images each part lacks, and are kept up to date."""
-    for tally in tallies:
-        for p, fraction in enumerate(fractions):
-            tally[p] += fraction * images
     wanted = [fraction * images for fraction in fractions]
-    owed: list[float] = [
-        math.floor(w + _EPSILON) for w in wanted
-    ]  # the least each part must get, as far as groups allow
-    images_left = images
+    for tally in tallies:
+        for p, images_wanted in enumerate(wanted):
+            tally[p] += images_wanted
+    # The least that each part must get, as far as groups allow.
+    owed: list[float] = [math.floor(images_wanted + _EPSILON) for images_wanted in wanted]
+    undealt = images
     dealt = {}
     for number in members:
         size = sizes[number]
-        open_parts = [p for p, w in enumerate(wanted) if w > _EPSILON]
-        # Whoever got one beyond its share now leaves another short.
-        if sum(o for o in owed if o > 0) > images_left - size:
+        undealt -= size
+        open_parts = [p for p, images_wanted in enumerate(wanted) if images_wanted > _EPSILON]
+        if sum(o for o in owed if o > 0) > undealt:  # whoever got one beyond its share now leaves another short
             open_parts = [p for p in open_parts if owed[p] > 0] or open_parts
         # The whole counts as much as the classes together: rare classes would else be level and the total not.
         score = [tallies[0][p] + sum(t[p] for t in tallies[1:]) / max(1, len(tallies) - 1) for p in range(len(PARTS))]
         part = max(open_parts, key=lambda p: score[p])
         dealt[number] = part
-        images_left -= size
         for account in (wanted, owed, *tallies):
             account[part] -= size
     return dealt
 
 
-def _fill_empty_parts(part_of: dict[int, int], sizes: Counter, fractions: Sequence[float]) -> None:
+def _fill_empty_parts(part_of: dict[int, int], sizes: Counter[int], fractions: Sequence[float]) -> None:
     for part, fraction in enumerate(fractions):
         counts = Counter(part_of.values())
         if fraction > 0 and not counts[part] and counts and max(counts.values()) > 1:
-            giver = counts.most_common(1)[0][0]
-            part_of[min((g for g in part_of if part_of[g] == giver), key=lambda g: sizes[g])] = part
+            _move_smallest(part_of, part_of, sizes, part)
 
 
-def _bring_classes_to_train(part_of: dict[int, int], sizes: Counter, union: dict[int, set[int]]) -> None:
+def _bring_classes_to_train(
+    part_of: dict[int, int], sizes: Counter[int], strata: Mapping[tuple[int, ...], list[int]]
+) -> None:
     """Where train lacks a class of three groups or more, one moves there, from the part with most: none is emptied."""
-    for c in sorted(set().union(*union.values())):
-        holders = [g for g in part_of if c in union[g]]
-        counts = Counter(part_of[g] for g in holders)
-        if len(holders) >= 3 and not counts[0]:
-            giver = counts.most_common(1)[0][0]
-            part_of[min((g for g in holders if part_of[g] == giver), key=lambda g: sizes[g])] = 0
+    classes_of = {number: stratum for stratum, members in strata.items() for number in members}
+    for c in sorted(set().union(*strata)):
+        holders = [g for g in part_of if c in classes_of[g]]
+        if len(holders) >= 3 and all(part_of[g] != 0 for g in holders):
+            _move_smallest(part_of, holders, sizes, 0)
+
+
+def _move_smallest(part_of: dict[int, int], candidates: Collection[int], sizes: Counter[int], part: int) -> None:
+    """Move the smallest of some groups to a part, from the part with most of them."""
+    giver = Counter(part_of[g] for g in candidates).most_common(1)[0][0]
+    part_of[min((g for g in candidates if part_of[g] == giver), key=lambda g: sizes[g])] = part
 
 
 def write_split(
@@ -144,6 +152,9 @@ def write_split(
     """Write which image went where: CSV with `ImageId`, `part`, `classes` ("1 3", empty for a clean image) and `group`.
 
     The file appears whole or not at all; the folder is made where it is missing.
+
+    Raises:
+        UserError: where it cannot be written.
     """
     columns = zip(image_ids, parts, class_sets, groups, strict=True)
     rows = ([name, part, " ".join(map(str, sorted(classes))), int(group)] for name, part, classes, group in columns)
@@ -197,10 +208,7 @@ def read_split(path: Path, image_ids: Sequence[str], dropped: Collection[str] = 
     known = {*image_ids, *dropped}
     for names, message in (
         ([name for name in image_ids if name not in part_of], "of the data set not in the split"),
-        (
-            [name for name in part_of if name and name not in known],
-            "of the split not in the data set",
-        ),
+        ([name for name in part_of if name and name not in known], "of the split not in the data set"),
     ):
         if names:
             faults.append(Fault(str(path), f"{_count(names)} {message}: {_some(names)}"))

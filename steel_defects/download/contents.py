@@ -9,9 +9,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from steel_defects.core.errors import Fault
-from steel_defects.data.annotations import Label, read_annotations
-from steel_defects.data.catalog import list_images
 from steel_defects.data.image_header import is_whole, kind_of
+from steel_defects.data.images import list_images
+from steel_defects.data.labels import Label, read_annotations
 from steel_defects.data.settings import DataSettings
 from steel_defects.download.settings import ExpectSettings
 from steel_defects.download.unpack import named

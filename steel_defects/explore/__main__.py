@@ -33,7 +33,7 @@ from steel_defects.cli.console import print_report, stopping
 from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
-from steel_defects.data.annotations import LAYOUTS
+from steel_defects.data.labels import LAYOUTS
 from steel_defects.data.synthetic import write_synthetic
 from steel_defects.explore.assemble import assemble
 from steel_defects.explore.collect import Exploration, collect

@@ -11,9 +11,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from steel_defects.core.errors import DataFaults, UserError
-from steel_defects.data.annotations import Label
 from steel_defects.data.catalog import Survey, require_layout, survey
 from steel_defects.data.images import Look, read_grey
+from steel_defects.data.labels import Label
 from steel_defects.data.rle import decode
 from steel_defects.data.settings import DataSettings
 from steel_defects.data.twins import find_twins, group, orient

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from steel_defects.data.annotations import Label
 from steel_defects.data.components import Runs, connected_runs
+from steel_defects.data.labels import Label
 from steel_defects.data.rle import RLEError, parse
 
 GRID = (16, 64)  # rows and columns of a heat map

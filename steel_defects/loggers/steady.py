@@ -67,7 +67,7 @@ class Steady(pl.loggers.Logger):
         except Exception as error:  # each library has errors of its own
             self.failed = True
             log.error(
-                "%s failed and gets nothing more until the net is tested; the run folder has everything: %s",
+                "%s failed and is told no more until the net is tested; the run folder has everything: %s",
                 self._title,
                 error,
             )

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from steel_defects.core.errors import UserError
-from steel_defects.data.annotations import read_annotations
 from steel_defects.data.images import ImageError, read_grey
-from steel_defects.data.labels import label_mask
+from steel_defects.data.labels import label_mask, read_annotations
 from steel_defects.data.rle import RLEError
 from steel_defects.report.records import Run
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shlex
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
@@ -58,7 +59,7 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
         UserError: for what the user can mend.
     """
     quiet_libraries()
-    recipe, encoder = settings.recipe, settings.encoder
+    recipe = settings.recipe
     check_loggers(settings.logger)
     choose_device(settings.trainer.device)
     get_loss(recipe.loss)  # before images are read for nothing
@@ -74,18 +75,9 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
     resume = run.last if run.last.is_file() else None
     if resume is not None:
         check_checkpoint(resume)
-    net = net_arguments(settings.model, encoder)
-    module = SegmentationModule(net, data.classes, data.size, recipe.plain(), settings.seed)
-    module.own_scores = further
-    if resume is None:
-        load_encoder_weights(module.net.encoder, encoder.name, encoder.weights)
-
     trainer = build_trainer(settings.trainer, recipe.epochs, run)
-    if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
-        # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
-        module.net = convert_sync_batchnorm(module.net)
-    if settings.trainer.channels_last:
-        module.net.to(memory_format=torch.channels_last)
+    module = build_module(settings, data, trainer, pretrained=resume is None)
+    module.own_scores = further
     if not quiet:
         announce(settings, data, module, trainer, run)
     start = Start(
@@ -104,17 +96,8 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
         trainer.callbacks.extend(  # type: ignore[attr-defined] # it has them
             callback for logger in loggers for callback in logger.callbacks()
         )
-        try:
-            with PeakMemory(trainer.strategy.root_device) as peak:
-                trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except LossNotFinite:
-            raise
-        except torch.OutOfMemoryError as error:  # a run goes on with its own settings, and would meet it again
-            raise UserError(out_of_memory(settings)) from error
-        except (Exception, SystemExit):  # a disk that is away, say; the latter is Lightning's for Ctrl-C
-            if run.last.is_file():
-                log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
-            raise
+        with PeakMemory(trainer.strategy.root_device) as peak, told_how_to_go_on(settings, run):
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         trainer.test(module, datamodule=data, ckpt_path=run.best, weights_only=True, verbose=False)
 
         if trainer.is_global_zero:
@@ -131,6 +114,44 @@ def train(settings: TrainSettings, run: RunFolder, sweep: str | None = None, qui
     if trainer.is_global_zero and not quiet:
         show(summary, run)
     return summary
+
+
+def build_module(
+    settings: TrainSettings, data: StripDataModule, trainer: pl.Trainer, pretrained: bool
+) -> SegmentationModule:
+    """The module for the data and the devices.
+
+    Args:
+        settings: those of conf/train.yaml.
+        data: the data, set up.
+        trainer: it knows the devices.
+        pretrained: whether the encoder gets its weights; not where a checkpoint has them.
+    """
+    net = net_arguments(settings.model, settings.encoder)
+    module = SegmentationModule(net, data.classes, data.size, settings.recipe.plain(), settings.seed)
+    if pretrained:
+        load_encoder_weights(module.net.encoder, settings.encoder.name, settings.encoder.weights)
+    if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
+        # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
+        module.net = convert_sync_batchnorm(module.net)
+    if settings.trainer.channels_last:
+        module.net.to(memory_format=torch.channels_last)
+    return module
+
+
+@contextlib.contextmanager
+def told_how_to_go_on(settings: TrainSettings, run: RunFolder) -> Iterator[None]:
+    """Where a training stops before its end, say how to go on with it, or what to change."""
+    try:
+        yield
+    except LossNotFinite:
+        raise
+    except torch.OutOfMemoryError as error:  # a run goes on with its own settings, and would meet it again
+        raise UserError(out_of_memory(settings)) from error
+    except (Exception, SystemExit):  # a disk that is away, say; the latter is Lightning's for Ctrl-C
+        if run.last.is_file():
+            log.warning("Stopped. To go on: python -m steel_defects.train %s", shlex.quote(f"resume={run.path}"))
+        raise
 
 
 def out_of_memory(settings: TrainSettings) -> str:

@@ -22,7 +22,6 @@ from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
 from steel_defects.data.catalog import load_catalog
 from steel_defects.data.rle import decode
-from steel_defects.train.training import train
 
 pytestmark = pytest.mark.slow
 
@@ -30,14 +29,8 @@ SIZE = (64, 400)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, settings) -> RunFolder:
-    """A run, as the train command leaves it."""
-    run = RunFolder(tmp_path_factory.mktemp("audit") / "run")
-    values = settings("recipe=strong", "recipe.epochs=1", "recipe.batch_size=8", "figures=false")
-    train(values, run, quiet=True)
-    run.config.parent.mkdir()
-    OmegaConf.save(values.plain(), run.config)
-    return run
+def run(trained_run) -> RunFolder:
+    return trained_run
 
 
 @pytest.fixture(scope="module")

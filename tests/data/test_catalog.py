@@ -262,12 +262,6 @@ def test_no_images(make):
         load(root)
 
 
-@pytest.mark.parametrize("on_bad", ["ignore", "", None])
-def test_unknown_on_bad(make, on_bad):
-    with pytest.raises(UserError, match=r"data\.on_bad is 'stop' or 'skip'"):
-        load(make(), on_bad=on_bad)
-
-
 @pytest.mark.parametrize("workers", [None, 0, 1, 3])
 def test_workers_make_no_difference_and_leave_nothing_behind(make, workers):
     root = make(["a.png,1,1 2"])

@@ -19,7 +19,6 @@ from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.settings import AugmentSettings, DataSettings
 from steel_defects.data.synthetic import write_synthetic
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"
 CLASSES = ["pits", "streaks", "scratches", "patches"]
 AUGMENT = {
     "gate": "class_weighted",
@@ -279,15 +278,6 @@ def test_names_that_classes_cannot_have(classes):
         module(Path("none"), classes=classes)
 
 
-def test_a_missing_root_says_how_to_get_the_data(tmp_path):
-    with pytest.raises(UserError) as caught:
-        ready(tmp_path / "nowhere")
-    text = str(caught.value)
-    assert f"the data root {tmp_path / 'nowhere'} does not exist" in text
-    assert "python -m steel_defects.download data.root=" in text
-    assert "data=synthetic" in text
-
-
 def test_a_synthetic_set_is_drawn_where_one_is_asked_for(tmp_path, strips):
     data = ready(tmp_path / "drawn", synthetic={"num_images": 12, "seed": 4, "size": (64, 64)}, batch_size=2)
     assert len(parts_of(data)) == 12
@@ -360,16 +350,3 @@ def test_the_trainer_sets_the_epoch(strips, tmp_path):
     )
     trainer.fit(recorder, datamodule=module(strips))
     assert_equal(recorder.batches, batches(ready(strips)))
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is absent")
-def test_both_of_kaggles_layouts_are_one_data_set():
-    settings = {"image_size": (256, 1600), "size": (64, 64), "split": {"seed": 2}}
-    new, old = (ready(REAL, csv=name, **settings) for name in ("train.csv", "train_oldformat.csv"))
-    assert len(parts_of(new)) == 19
-    assert parts_of(new) == parts_of(old)
-    assert new.split_hash == old.split_hash
-    assert new.catalog.data_hash == old.catalog.data_hash
-    found = batches(new)
-    assert any(batch["mask"].any() for batch in found[0])
-    assert_equal(found, batches(old))

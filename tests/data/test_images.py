@@ -87,14 +87,8 @@ def test_exif_turn_is_ignored(tmp_path, picture):
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("kind", CUT_KINDS)
-def test_cut_short(tmp_path, picture, kind, cut):
-    data = encoded(picture, *CUT_KINDS[kind])
-    assert "is cut short" in message_for(tmp_path / "x.jpg", data[: int(len(data) * cut) if cut > 0 else cut])
-
-
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("kind", CUT_KINDS)
-def test_cut_short_where_the_decoder_returns_half(tmp_path, picture, kind, cut, monkeypatch):
+def test_cut_short(tmp_path, picture, kind, cut, monkeypatch):
+    """Whatever the decoder makes of it: some return half a picture."""
     monkeypatch.setattr(cv2, "imdecode", lambda *_: picture)
     data = encoded(picture, *CUT_KINDS[kind])
     assert "is cut short" in message_for(tmp_path / "x.jpg", data[: int(len(data) * cut) if cut > 0 else cut])

@@ -113,12 +113,47 @@ def test_rare_strata_do_not_all_go_to_train():
     assert Counter(parts[:60]) == {"train": 48, "val": 6, "test": 6}
 
 
-def test_a_class_of_three_groups_is_in_train_even_in_rare_company():
-    table = [(1, 2, 4), (2, 3, 4), (1, 2, 3, 4), (), (1, 3)]
-    parts = make_split(table, range(len(table)), (0.34, 0.33, 0.33))
-    assert set(parts) == set(PARTS)
-    for c in (1, 2, 3, 4):
-        assert "train" in [part for part, classes in zip(parts, table, strict=True) if c in classes]
+@pytest.mark.parametrize(
+    ("table", "fractions"),
+    [
+        ([(1, 2, 4), (2, 3, 4), (1, 2, 3, 4), (), (1, 3)], (0.34, 0.33, 0.33)),
+        ([(2,), (1, 2), (), (1, 2)], (0.1, 0.6, 0.3)),
+    ],
+)
+def test_a_class_of_three_groups_is_in_train_even_in_rare_company(table, fractions):
+    parts = make_split(table, range(len(table)), fractions)
+    assert set(parts) == set(PARTS), "the part that it came from was emptied"
+    for c in set().union(*table):
+        holders = [part for part, classes in zip(parts, table, strict=True) if c in classes]
+        assert len(holders) < 3 or "train" in holders
+
+
+def test_the_smallest_group_is_moved():
+    """To a part that is empty, from the one with most groups; to train, if it lacks a class."""
+    sizes = [90, 7, 2, 1]
+    parts = make_split([(1,)] * 100, np.repeat(range(4), sizes).tolist(), (0.98, 0.01, 0.01))
+    assert Counter(parts) == {"train": 97, "val": 1, "test": 2}
+    parts = make_split([(1,)] * 9 + [()], np.repeat(range(4), [4, 3, 2, 1]).tolist(), (0.1, 0.6, 0.3))
+    assert parts == ["val"] * 4 + ["test"] * 3 + ["train"] * 3
+
+
+@pytest.mark.parametrize("fractions", [SHARES, (0.5, 0.3, 0.2), (0.7, 0.15, 0.15)])
+def test_single_images_are_divided_to_the_image(fractions):
+    """Of every stratum each part has its share, rounded up or down, although the strata before left it short."""
+    table = [(c,) for c in range(1, 25) for _ in range(c + 4)]
+    parts = make_split(table, range(len(table)), fractions)
+    for c in range(1, 25):
+        inside = Counter(part for part, classes in zip(parts, table, strict=True) if classes == (c,))
+        for part, fraction in zip(PARTS, fractions, strict=True):
+            assert abs(inside[part] - fraction * (c + 4)) < 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_classes_do_not_outweigh_the_total(seed):
+    """Of twelve classes, nearly every image is a stratum of its own."""
+    table = [tuple((np.flatnonzero(row) + 1).tolist()) for row in np.random.default_rng(seed).random((200, 12)) < 0.5]
+    parts = make_split(table, range(200))
+    assert [parts.count(part) for part in PARTS] == pytest.approx([160, 20, 20], abs=1)
 
 
 def test_the_seed_decides():
@@ -126,6 +161,9 @@ def test_the_seed_decides():
     first, again, other = (make_split(table, range(500), SHARES, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+    assert split_hash(map(str, range(500)), first) == "58afd95e3d80", (
+        "a seed gives another split than in earlier versions"
+    )
 
 
 def test_three_groups_fill_three_parts():
@@ -137,21 +175,27 @@ def test_three_groups_fill_three_parts():
 @pytest.mark.parametrize(
     ("fractions", "message"),
     [
-        ((0.8, 0.1, 0.2), "sum to 1.1"),
-        ((1.1, -0.1, 0.0), "negative"),
-        ((0.0, 0.5, 0.5), "train on"),
-        ((0.8, 0.2), "three"),
-        (("a", "b", "c"), "three numbers"),
-        ((float("nan"), 0.5, 0.5), "negative"),
+        ("[0.8,0.1,0.2]", "sum to 1.1"),
+        ("[1.1,-0.1,0.0]", "negative"),
+        ("[0.0,0.5,0.5]", "train on"),
+        ("[0.8,0.2]", "three"),
+        ("0.8", "three numbers, for train, val and test"),
+        ("[a,b,c]", "three numbers"),
+        ("[.nan,0.5,0.5]", "three numbers"),
     ],
 )
-def test_fractions_that_are_none(fractions, message):
+def test_fractions_that_are_none(settings, fractions, message):
     with pytest.raises(UserError, match=rf"data\.split\.fractions.*{message}"):
-        make_split([(1,)] * 10, range(10), fractions)
+        settings(f"data.split.fractions={fractions}")
+
+
+def test_class_sets_and_groups_go_together():
+    with pytest.raises(ValueError, match="shorter"):
+        make_split([(1,)] * 10, range(11))
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    path = tmp_path / "run" / "split.csv"
+    path = tmp_path / "study" / "run" / "split.csv"
     names = ["b, with comma.jpg", "a.jpg", "c.jpg"]
     write_split(path, names, ["val", "train", "test"], [(3, 1), (), (2,)], np.array([0, 1, 2]))
     assert path.read_text().splitlines()[:3] == [
@@ -172,10 +216,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["split.csv"]
 
 
-def test_byte_order_mark_crlf_and_two_columns(tmp_path):
+def test_byte_order_mark_crlf_spaces_and_two_columns(tmp_path):
     path = tmp_path / "split.csv"
-    path.write_bytes(b"\xef\xbb\xbfpart,ImageId\r\ntrain,a.jpg\r\ntest,b.jpg\r\n")
-    assert read_split(path, ["b.jpg", "a.jpg"]) == ["test", "train"]
+    path.write_bytes(b'\xef\xbb\xbfpart, ImageId\r\ntrain, a.jpg\r\ntest, "b, or c.jpg"\r\n')
+    assert read_split(path, ["b, or c.jpg", "a.jpg"]) == ["test", "train"]
 
 
 def test_all_faults_at_once(tmp_path):
@@ -201,18 +245,19 @@ def test_all_faults_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "row", "message"),
     [
-        ("ImageId,set\na.jpg,train\n", "column part is missing; there are: ImageId, set"),
-        ("", "column ImageId is missing"),
-        ("ImageId,part\na.jpg,val\n", "no image is in train"),
+        ("ImageId,set\na.jpg,train\n", 1, "column part is missing; there are: ImageId, set"),
+        ("", 1, "column ImageId is missing"),
+        ("ImageId,part\na.jpg,val\n", None, "no image is in train"),
     ],
 )
-def test_files_that_are_no_split(tmp_path, content, message):
+def test_files_that_are_no_split(tmp_path, content, row, message):
     path = tmp_path / "split.csv"
     path.write_text(content)
-    with pytest.raises(DataFaults, match=message):
+    with pytest.raises(DataFaults, match=message) as caught:
         read_split(path, ["a.jpg"])
+    assert caught.value.faults[0].row == row
 
 
 def test_images_left_out_may_be_in_the_file(tmp_path):

@@ -20,32 +20,13 @@ from steel_defects.evaluate.__main__ import evaluate
 from steel_defects.evaluate.settings import EvaluateSettings
 from steel_defects.inference.decision import decision_path
 from steel_defects.inference.loading import open_engine
-from steel_defects.train.settings import TrainSettings
-from steel_defects.train.training import train
 
 pytestmark = pytest.mark.slow
 
-# Few images, and a net that by then finds some of their defects.
-SHORT = ["recipe=strong", "recipe.lr=0.003", "data.split.fractions=[0.6,0.2,0.2]", "figures=false"]
-
-
-def trained(folder: Path, settings: TrainSettings) -> RunFolder:
-    """A run folder as the command leaves it."""
-    run = RunFolder(folder)
-    train(settings, run)
-    run.config.parent.mkdir()
-    OmegaConf.save(settings.plain(), run.config)
-    return run
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, settings) -> RunFolder:
-    return trained(tmp_path_factory.mktemp("run"), settings(*SHORT, "recipe.epochs=4"))
-
-
-@pytest.fixture(scope="module")
-def other_run(tmp_path_factory, settings) -> RunFolder:
-    return trained(tmp_path_factory.mktemp("other"), settings(*SHORT, "recipe.epochs=2", "seed=2"))
+def run(trained_run) -> RunFolder:
+    return trained_run
 
 
 @pytest.fixture
@@ -129,7 +110,7 @@ def test_tuning_is_kept_and_used(own, score, tiny_root):
     again, folder = score(own.best)
     assert str(again["scores"]) == str(tuned["scores"])  # NaN is not equal to itself
     rows = pd.read_csv(folder.per_image)
-    assert rows["tuned_native_dice_pits"].mean() != rows["native_dice_pits"].mean()
+    assert rows["tuned_native_dice_scratches"].mean() != rows["native_dice_scratches"].mean()
     assert list(score(own.best, "decision=argmax")[0]["scores"]) == ["argmax"]
 
     elsewhere = shutil.move(decision_path(own.best), own.path / "mine.json")
@@ -138,9 +119,9 @@ def test_tuning_is_kept_and_used(own, score, tiny_root):
     assert str(by_path["scores"]) == str(tuned["scores"])
 
 
-def test_several_checkpoints_are_averaged(run, other_run, score):
-    single = [score(r.best)[0]["scores"]["argmax"] for r in (run, other_run)]
-    both = [run.best, other_run.best]
+def test_several_checkpoints_are_averaged(run, score):
+    both = [run.best, run.last]
+    single = [score(path)[0]["scores"]["argmax"] for path in both]
     first, folder = score(both, "tta=true")
     second, other_folder = score(both, "tta=true")
     assert folder.per_image.read_bytes() == other_folder.per_image.read_bytes()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from steel_defects.data.annotations import Label
 from steel_defects.data.images import decode_grey, read_grey, resize
+from steel_defects.data.labels import Label
 from steel_defects.data.rle import encode
 from steel_defects.explore.measure import GRID, examine, fitting, measure_light
 

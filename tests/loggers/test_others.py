@@ -72,7 +72,7 @@ def test_mlflow_has_curves_settings_and_the_model(logged):
     (found,) = client.search_runs([experiment.experiment_id])
     assert (found.info.status, found.info.run_name) == ("FINISHED", summary["system"])
     assert (found.data.tags["sweep"], "a b" in found.data.tags) == ("today", True)
-    assert found.data.params["encoder/name"] == "resnet18"
+    assert found.data.params["encoder/name"] == "tu-test_efficientnet"
     assert found.data.params["machine/device"] == summary["device"]
     history = client.get_metric_history(found.info.run_id, "val/miou")
     np.testing.assert_allclose([point.value for point in history], run.read_history()["val/miou"], rtol=1e-6)

@@ -76,7 +76,7 @@ def test_a_run_says_what_it_is(logged):
     assert (offline.run.run_group, offline.run.job_type) == ("today", "train")
     assert list(offline.run.tags) == ["mine", "recipe=strong", "seed=1"]
     assert json.loads(run.loggers.read_text()) == {"wandb": offline.run.run_id}
-    assert offline.config["encoder"]["name"] == "resnet18"
+    assert offline.config["encoder"]["name"] == "tu-test_efficientnet"
     assert offline.config["recipe"]["lr"] == pytest.approx(1e-3)
     assert offline.config["images"] == summary["data"]["images"]
     assert offline.config["machine"]["device"] == summary["device"]

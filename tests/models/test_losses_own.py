@@ -312,20 +312,6 @@ def test_wrapper_is_no_part_of_the_net(losses):
     assert not isinstance(loss, torch.nn.Module)
 
 
-def test_what_goes_wrong_inside_is_named_with_its_line(desk):
-    """As of EXTENDING's weights for two classes where the data has four."""
-    desk(
-        "my_losses.py",
-        "import torch\n"
-        "\n"
-        "def three(logits, target):\n"
-        "    return torch.nn.functional.cross_entropy(logits, target, weight=torch.ones(3))\n",
-    )
-    loss = get_loss("my_losses.three")
-    with pytest.raises(UserError, match=r"recipe\.loss=my_losses\.three failed: RuntimeError: .*my_losses\.py, line 4"):
-        loss(torch.zeros(1, 5, 4, 4), torch.zeros(1, 4, 4, dtype=torch.uint8))
-
-
 def test_memory_that_does_not_suffice_is_not_the_losses_fault(desk):
     desk("my_losses.py", "import torch\n\ndef big(logits, target):\n    raise torch.OutOfMemoryError('20 GiB')\n")
     with pytest.raises(torch.OutOfMemoryError):

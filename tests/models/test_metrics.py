@@ -57,6 +57,7 @@ def cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "only clean, false alarms": (draw(8, 5, 1.0, (6, 8)), clean),
         "single image": (np.roll(one, 1, axis=2), one),
         "single image missed": (clean[:1], one),
+        "single pixel": (np.where(np.arange(48).reshape(1, 6, 8) == 20, 3, 0), clean[:1]),
         "single clean image": (clean[:1], clean[:1]),
     }
 
@@ -101,6 +102,7 @@ every_case = pytest.mark.parametrize(("prediction", "truth"), cases().values(), 
 
 
 @every_case
+@pytest.mark.filterwarnings("error")
 def test_scores_follow_their_definitions(prediction, truth):
     result = scores(confusions_of(prediction, truth), CLASSES)
     for key, expected in reference(prediction, truth).items():
@@ -177,6 +179,7 @@ def test_any_integer_dtype_makes_the_same_confusions(dtype):
         ("only clean, predicted clean", {"detection_b": math.nan, "jaccard_b": math.nan, "false_alarm": 0}),
         ("single image", {"miou": 6 / 10, "jaccard_b": 6 / 10, "dice": (3 + 12 / 16) / 4, "detection_b": 1}),
         ("single image missed", {"miou": 0, "miou_all": 0, "jaccard_b": 0, "dice": 3 / 4, "detection_b": 0}),
+        ("single pixel", {"jaccard_c": 0, "jaccard_b": math.nan, "miou_all": 0, "dice": 3 / 4, "false_alarm": 1}),
         ("absent class", {"jaccard_c": math.nan, "detection_c": math.nan}),
     ],
 )

@@ -112,28 +112,30 @@ def test_speeds_are_the_readme_s():
     assert len(here) == 2 * len(PAPER)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "README.md"])
 def test_commands_compose(page):
-    """Those of EXTENDING.md, which brings files of its own, are run by test_extending.py."""
-    for words in blocks(PAGES[page]):
+    """Those of EXTENDING.md, which brings files of its own, and README's others than train are run by their tests."""
+    for words in blocks(PAGES.get(page, README)):
         if page == "EXTENDING.md" or words[:2] != ["python", "-m"]:
             continue
         command = words[2].removeprefix("steel_defects.")
         assert command in COMMANDS, words
+        if page == "README.md" and command != "train":
+            continue
         for override in words[3:]:
             key, _, values = override.partition("=")
             if not override.startswith(("--", "hydra.")):
-                for value in values.split(","):
+                for value in [values] if values.startswith("[") else values.split(","):
                     composed(command, f"{key}={value}")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_make_targets_and_their_variables_exist(page):
+@pytest.mark.parametrize("text", [*PAGES.values(), README], ids=[*PAGES, "README.md"])
+def test_make_targets_and_their_variables_exist(text):
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     variables = set(re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)", PAGES[page])) <= targets
-    for words in blocks(PAGES[page]):
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    for words in blocks(text):
         if words[0] != "make":
             continue
         assert words[1] in targets
@@ -195,7 +197,7 @@ def test_contributing_names_what_a_command_consists_of():
     text = section("CONTRIBUTING.md", "Add a command")
     for name in COMMANDS:
         source = (ROOT / "steel_defects" / name / "__main__.py").read_text()
-        assert f'begin("{name}")' in source, name
+        assert f'begin("{name}"' in source, name
         assert settings_model(name).__name__ == f"{name.capitalize()}Settings"
         assert f"steel-{name} =" in (ROOT / "pyproject.toml").read_text()
         assert (ROOT / "tests" / name).is_dir()

@@ -12,53 +12,44 @@ import pandas as pd
 import pytest
 import segmentation_models_pytorch as smp
 import torch
+from omegaconf import OmegaConf
 
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
+from steel_defects.core.settings import read
 from steel_defects.data.dataset import StripDataset
 from steel_defects.data.images import read_grey, resize
 from steel_defects.data.rle import decode
 from steel_defects.models.module import SegmentationModule
-from steel_defects.train.settings import read_settings
+from steel_defects.train.settings import TrainSettings, read_settings
 from steel_defects.train.trainer import FirstCheckpoint
 from steel_defects.train.training import train
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, settings) -> tuple[RunFolder, dict]:
-    run = RunFolder(tmp_path_factory.mktemp("run"))
-    return run, train(settings("recipe=strong", "recipe.epochs=3"), run)
-
-
-def test_run_folder_is_complete(finished):
-    run, summary = finished
-    assert len(run.read_history()) == 3
+def test_run_folder_is_complete(trained_run):
+    run, summary = trained_run, trained_run.read_summary()
+    assert len(run.read_history()) == summary["epochs"] == 12
     split = pd.read_csv(run.split, keep_default_na=False)
     assert split["part"].value_counts().to_dict() == summary["data"]["images"]
     rows = pd.read_csv(run.per_image)
     assert set(rows["ImageId"]) == set(split.loc[split["part"] == "test", "ImageId"])
     assert {path.name for path in run.figures.iterdir()} >= {"curves.png", "iou_histogram.png", "best.png", "worst.png"}
-    saved = run.read_summary()
-    assert saved["status"] == "finished"
-    assert saved["epochs"] == 3
-    assert saved["device"]
-    assert saved["precision"] == "fp32"
-    assert saved["test"] == {key: value if value == value else None for key, value in summary["test"].items()}
+    assert summary["status"] == "finished"
+    assert summary["device"]
+    assert summary["precision"] == "fp32"
 
 
-def test_best_checkpoint_is_the_best_epoch(finished):
-    run, summary = finished
+def test_best_checkpoint_is_the_best_epoch(trained_run):
+    run, summary = trained_run, trained_run.read_summary()
     history = run.read_history()
     checkpoint = torch.load(run.best, weights_only=True)
     assert checkpoint["epoch"] == history["val/miou"].idxmax() == summary["best_epoch"] - 1
     assert summary["val"]["miou"] == pytest.approx(history["val/miou"].max())
 
 
-def test_checkpoint_holds_plain_values_only(finished):
-    run, _ = finished
-
+def test_checkpoint_holds_plain_values_only(trained_run):
     def kinds(value):
         if isinstance(value, dict):
             return set().union(*(kinds(item) for item in value.values()), set())
@@ -66,15 +57,15 @@ def test_checkpoint_holds_plain_values_only(finished):
             return set().union(*(kinds(item) for item in value), set())
         return {type(value)}
 
-    hparams = torch.load(run.last, weights_only=True)["hyper_parameters"]
+    hparams = torch.load(trained_run.last, weights_only=True)["hyper_parameters"]
     assert kinds(hparams) <= {str, int, float, bool, type(None)}
     assert hparams["classes"] == ["pits", "streaks", "scratches", "patches"]
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_scores_are_those_of_the_best_checkpoint(finished, tiny_root, native):
+def test_scores_are_those_of_the_best_checkpoint(trained_run, tiny_root, native):
     """Reloads the net and scores it with a plain loop and SMP's metrics."""
-    run, summary = finished
+    run, summary = trained_run, trained_run.read_summary()
     module = SegmentationModule.load_from_checkpoint(run.best, weights_only=True, map_location="cpu").eval()
     labels = pd.read_csv(tiny_root / "train.csv")
     ious = []
@@ -97,9 +88,9 @@ def test_scores_are_those_of_the_best_checkpoint(finished, tiny_root, native):
     assert summary["test"]["native_miou" if native else "miou"] == pytest.approx(np.mean(ious), abs=1e-6)
 
 
-def test_predictions_are_kept(finished, tiny_root):
+def test_predictions_are_kept(trained_run, tiny_root):
     """Drawn from predictions.csv, both sizes give the pixels that per_image.csv counts."""
-    run, _ = finished
+    run = trained_run
     rows = pd.read_csv(run.per_image).set_index("ImageId")
     predicted = pd.read_csv(run.predictions, keep_default_na=False)
     assert set(predicted["ImageId"]) <= set(rows.index)
@@ -115,19 +106,22 @@ def test_predictions_are_kept(finished, tiny_root):
     assert (counted > 0).sum().sum() == sum(mask.any() for mask in masks.values()) > 0
 
 
-def test_same_seed_same_run(finished, settings, tmp_path, load_state):
-    run, _ = finished
+def test_same_seed_same_run(trained_run, tmp_path, load_state):
     again = RunFolder(tmp_path)
-    train(settings("recipe=strong", "recipe.epochs=3", "figures=false"), again)
-    old, new = load_state(run.last), load_state(again.last)
+    values = read(TrainSettings, OmegaConf.to_container(OmegaConf.load(trained_run.config), resolve=True))
+    summary = train(values.changed({"figures": False}), again)
+    old, new = load_state(trained_run.last), load_state(again.last)
     assert all(torch.equal(old[key], new[key]) for key in old)
+    saved = again.read_summary()
+    assert saved["test"] == {key: value if value == value else None for key, value in summary["test"].items()}
+    assert saved["test"] == trained_run.read_summary()["test"]
 
 
-def test_another_seed_another_run_on_the_same_split(finished, settings, tmp_path, load_state):
-    run, summary = finished
-    other = RunFolder(tmp_path)
-    result = train(settings("recipe=strong", "recipe.epochs=1", "seed=2", "figures=false"), other)
-    assert result["data"]["split_hash"] == summary["data"]["split_hash"]
+def test_another_seed_another_run_on_the_same_split(trained_run, settings, tmp_path, load_state):
+    run, other = trained_run, RunFolder(tmp_path)
+    options = ["recipe=strong", "data.split.fractions=[0.6,0.2,0.2]", "recipe.epochs=1", "seed=2", "figures=false"]
+    result = train(settings(*options), other)
+    assert result["data"]["split_hash"] == run.read_summary()["data"]["split_hash"]
     key = "net.body.segmentation_head.0.weight"
     assert not torch.equal(load_state(run.last)[key], load_state(other.last)[key])
 
@@ -169,16 +163,7 @@ def test_loss_that_is_not_a_number_names_the_images(settings, tmp_path, tiny_roo
         (["trainer.device=tpu"], "trainer.device=tpu: auto, cpu or cuda"),
         (["trainer.devices=-1"], "trainer: "),
         (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn: auto, or ddp"),
-        (
-            ["seed=-1", "recipe.epochs=0"],
-            r"seed=-1: a whole number .*\nrecipe.epochs=0: a whole number, 1",
-        ),
-        (["data.image_size=256"], r"data.image_size=256: \[height, width\]"),
-        (["data.split.fractions=0.8"], "data.split.fractions=0.8: three numbers, for train, val and test"),
         (["recipe.loss=focal"], "recipe.loss is one of cross_entropy, cross_entropy_dice"),
-        (["recipe.optimizer=lion"], "recipe.optimizer=lion: sgd or adamw"),
-        (["recipe.schedule=step"], "recipe.schedule=step: polynomial, one_cycle or constant"),
-        (["recipe.batch_size=1"], "recipe.batch_size=1: a whole number, 2 or more"),
         (["data.size=[60,64]"], "multiples of 16"),
         (["trainer.device=cuda"], "PyTorch sees no GPU here. trainer=auto"),
     ],
@@ -308,7 +293,7 @@ def test_user_mistake_on_the_command_line(train_here, tmp_path):
 
 def test_sweep_goes_on_after_a_failure(train_here, tmp_path):
     result = train_here(
-        tmp_path, "--multirun", "encoder=any", "encoder.name=vgg16,resnet18", "recipe.epochs=1", "hydra.sweep.dir=sweep"
+        tmp_path, "--multirun", "encoder.name=vgg16,tu-test_efficientnet", "recipe.epochs=1", "hydra.sweep.dir=sweep"
     )
     assert result.returncode == 1
     jobs = pd.read_csv(tmp_path / "sweep" / "sweep.csv")
@@ -317,7 +302,7 @@ def test_sweep_goes_on_after_a_failure(train_here, tmp_path):
     assert np.isfinite(jobs["miou_all"][1])
     assert "job 0 failed" in result.output
     assert result.output.count("Traceback") == 0
-    assert len(list((tmp_path / "sweep").glob("deeplabv3plus-resnet18-seed1-*/checkpoints/best.ckpt"))) == 1
+    assert len(list((tmp_path / "sweep").glob("deeplabv3plus-tu-test_efficientnet-seed1-*/checkpoints/best.ckpt"))) == 1
 
 
 def wait_for(condition, process, seconds: float = 120) -> None:
@@ -347,7 +332,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(settings, tmp_path, mo
 
 def test_interrupted_and_killed_run_ends_as_an_unbroken_one(command, train_here, settings, tmp_path, load_state):
     """Ctrl-C in the first epoch, `kill -9` in a later one; the same weights and history in the end."""
-    options = ["recipe=strong", "recipe.epochs=4", "encoder=efficientnet-lite0", "encoder.weights=null"]
+    options = ["recipe=strong", "recipe.epochs=4", "recipe.batch_size=2"]  # epochs long enough to be killed in
     unbroken = RunFolder(tmp_path / "unbroken")
     train(settings(*options, "figures=false"), unbroken)
 

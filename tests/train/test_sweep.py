@@ -19,7 +19,9 @@ from steel_defects.train.locks import Taken, one_gpu, sole
 from steel_defects.train.settings import check_torchrun, job_dir, read_settings
 from steel_defects.train.sweep import earlier, read_jobs
 
-SWEEP = ["--multirun", "recipe.epochs=2", "figures=false", "data.num_workers=1", "hydra.sweep.dir=sweep"]
+# Batches so small that an epoch lasts long enough to be killed in.
+SWEEP = ["--multirun", "recipe.epochs=2", "recipe.batch_size=2", "data.num_workers=1"]
+SWEEP += ["figures=false", "hydra.sweep.dir=sweep"]
 
 
 def folder_of(*overrides: str) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from steel_defects.data.annotations import read_annotations
-from steel_defects.data.labels import label_mask
+from steel_defects.data.labels import label_mask, read_annotations
 from steel_defects.data.rle import RLEError
-
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "severstal_mini"
 
 HEADER = "ImageId,ClassId,EncodedPixels\n"
 OLD_HEADER = "ImageId_ClassId,EncodedPixels\n"
@@ -31,17 +26,6 @@ def read(tmp_path):
 
 def codes(annotations):
     return {image: {c: label.rle for c, label in labels.items()} for image, labels in annotations.rows.items()}
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real images are not there ({REAL})")
-def test_both_layouts_of_the_real_labels_agree():
-    new, new_faults = read_annotations(REAL / "train.csv", 4)
-    old, old_faults = read_annotations(REAL / "train_oldformat.csv", 4)
-    assert new_faults == old_faults == []
-    assert (new.layout, old.layout) == ("defect_rows", "all_rows")
-    assert len(old.rows) == 19
-    assert sum(not labels for labels in old.rows.values()) == 5
-    assert codes(new) == {image: labels for image, labels in codes(old).items() if labels}
 
 
 def test_defect_rows(read):
