@@ -232,7 +232,7 @@ def test_a_review_of_other_labels():
         "audit.csv, row 2: image b.png: 2 of 6 marked pixels are not scratch in train.csv",
         "audit.csv, row 3: image a.png: 6 of 6 marked pixels are not patch in train.csv",
     ]
-    assert "other labels" in str(caught.value)
+    assert "labels other than train.csv" in str(caught.value)
 
 
 def test_what_is_drawn_as_it_was_or_excluded_is_no_change():
