@@ -112,7 +112,9 @@ def audit(
     ways: dict[str, str] = {}
     if settings.spoil:
         if data.settings.only_defective:
-            raise UserError("spoil removes labels, and data.only_defective would then leave the images out: set one")
+            raise UserError(
+                "spoil removes labels, and data.only_defective would then leave the images out: set only one of them"
+            )
         samples, ways = spoil(samples, settings.spoil, len(data.classes), settings.seed)
         if not ways:
             raise UserError(

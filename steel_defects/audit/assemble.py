@@ -25,7 +25,7 @@ WORDS = Words(
     facts="What was judged, and by what",
     gallery="Findings",
     gallery_note=(
-        "A card a finding. Dashed outlines are all labels of the image, each in the colour of its class. What the "
+        "One card per finding. Dashed outlines are all labels of the image, each in the colour of its class. What the "
         "finding suggests is tinted, in the colour of the class suggested; a mark that it would take away is hatched. "
         "Where a class is chosen, findings about it come first, then others on images that are labelled with it."
     ),
@@ -117,7 +117,7 @@ def _how_to_review(findings: Sequence[Finding]) -> Section:
         note = (
             "There is nothing to review: nowhere do the labels and what the nets see differ by more than outlines do."
         )
-        return Section("review", title, [note, "audit.csv holds the header alone."])
+        return Section("review", title, [note, "audit.csv holds only the header."])
     notes = [
         "A finding is a reason to look, not a fault: nets are wrong, too. Its score, 0 to 1, ranks findings and is no "
         "probability. It is how much of a class in an image, marked or seen, is in dispute, weighed by how sure the "
@@ -190,7 +190,7 @@ def _picture(findings: Sequence[Finding], sample: Sample, classes: Sequence[str]
     """
     image, size = read_grey(sample.path), (sample.height, sample.width)
     if image.shape != size:
-        raise ImageError(f"has {image.shape[0]}x{image.shape[1]} pixels by now, and had {size[0]}x{size[1]}")
+        raise ImageError(f"has {image.shape[0]}x{image.shape[1]} pixels now, and had {size[0]}x{size[1]}")
     cards = [_shown(finding, classes) for finding in findings]
     return labelled_picture(sample.image_id, image, sample.mask(), classes, cards, caption=f"rank {rank:,}")
 

@@ -86,7 +86,7 @@ def correct(
     lines = [[verdict or "(none)", f"{count:,}", _MEANING[verdict]] for verdict, count in review.verdicts.items()]
     sheet = Sheet("Verdicts", ["verdict", "findings", "meaning"], sorted(lines), left=(0, 2))
     print_sheets(sheet)
-    log.info("%s with other labels now: %s", plural(len(changed), "image"), target)
+    log.info("%s with changed labels: %s", plural(len(changed), "image"), target)
     log.info("To use it: python -m steel_defects.train %s", shlex.join(_words(data, target, review)))
     return target
 
@@ -157,7 +157,7 @@ def corrected_labels(
         if not np.array_equal(before, after):
             changed[image] = mask_codes(after)
     if faults:
-        way_out = f"The review was made for other labels than {labels_from}: take those, or audit these anew."
+        way_out = f"The review was made for labels other than {labels_from}: take those, or audit these again."
         raise DataFaults(sorted(faults, key=lambda fault: fault.row or 0), way_out)
     return changed
 

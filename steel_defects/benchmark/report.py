@@ -33,8 +33,8 @@ _NAMES = {RESIZED: "resized", ORIGINAL: "original"}
 METHOD = (
     "Batch 1, random weights (speed does not depend on them). Numbers are medians of all rounds, with the least and "
     "the greatest in brackets. In each round every engine is measured once, one after the other, beginning with "
-    "another each time; ratios are formed within a round. Net only: images in memory, the engine kept busy by as many "
-    "calls at once as it makes use of; latency: one call at a time. End to end: from JPEG files, read from the "
+    "a different one each time; ratios are formed within a round. Net only: images in memory, the engine kept busy by "
+    "as many calls at once as it can use; latency: one call at a time. End to end: from JPEG files, read from the "
     "system's cache, to masks and tables on disk, with defects as on real strips; its ratio is to the net alone.",
     "The ranges of int8 were set by noise here: its speed does not depend on them. Its accuracy is measured by "
     "steel_defects.export, which keeps no file that loses too much.",

@@ -20,8 +20,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {"predict": {"model": "checkpoint"}}
 
 # Commands that make no jobs, and why.
 _ALONE = {
-    "predict": "all jobs would share one output folder. Call it once a model",
-    "download": "call it once a folder",
+    "predict": "all jobs would share one output folder. Call it once per model",
+    "download": "call it once per folder",
 }
 
 # What Hydra answers without the command.

@@ -91,7 +91,7 @@ def dashboard(settings: DashboardSettings, folder: Path) -> dict[Kind, str]:
     pages = build(settings, entity)
     if account is not None and creates:
         chart = account.create_heat_map(entity)
-        log.info("Chart made; heat_map=%s takes it the next time", chart)
+        log.info("Chart made; heat_map=%s uses it the next time", chart)
         pages = build(settings.model_copy(update={"heat_map": chart}), entity)
     for kind, page in pages.items():
         write_whole(folder / f"{kind}.json", sent(page))

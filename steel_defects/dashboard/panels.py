@@ -109,7 +109,7 @@ def _curves(settings: DashboardSettings) -> Theme:
     return Theme(
         "Curves",
         f"Epoch by epoch: the mean over the seeds of a system, the band their {_SPREADS[settings.spread]}. A training "
-        "loss that goes on falling while the validation loss rises is a net that learns its images by heart.",
+        "loss that keeps falling while the validation loss rises means that the net memorises its images.",
         [_lines(settings, title, key) for key, title in titles.items()],
     )
 
@@ -124,7 +124,7 @@ def _costs() -> Theme:
         "and accurate is up and to the right.",
         [
             _points("mIoU by ms an image, batch 1", "speed/resized_ms_per_image", front=True),
-            _points("The same at own size", "speed/original_ms_per_image", front=True, y="test/native_miou"),
+            _points("At the images' own size", "speed/original_ms_per_image", front=True, y="test/native_miou"),
             _points("mIoU by images/s, batch 1", "speed/resized_images_per_s", front=False),
             _points("mIoU by parameters", "net/parameters", front=True),
             _points("mIoU by GMACs of an image", "net/gmacs", front=True),
@@ -175,7 +175,7 @@ def _classes(settings: DashboardSettings) -> Theme:
 def _pictures() -> Theme:
     return Theme(
         "Worst images",
-        "Test images of all runs, the worst first in each run; a click on the head of a column sorts by it, and the "
+        "Test images of all runs, the worst first in each run; a click on the heading of a column sorts by it, and the "
         "filter above the table takes conditions such as a class. Masks of truth and prediction are switched on and "
         "off by class. Below, the same validation images as training goes.",
         [
@@ -215,7 +215,7 @@ def _hardware(settings: DashboardSettings) -> Theme:
     return Theme(
         "Throughput and hardware",
         "How fast the training went and what it took. Speeds are comparable only between runs on the same machine with "
-        "nothing beside them. What the machine did is measured by W&B every few seconds, by the clock of the run.",
+        "nothing else running. W&B measures every few seconds, by the clock of the run, what the machine did.",
         [
             _lines(settings, "Steps a second", "train/it_per_s"),
             _lines(settings, "Seconds an epoch", "train/seconds"),

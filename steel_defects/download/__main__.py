@@ -89,7 +89,7 @@ def download(settings: DownloadSettings) -> Contents:
     if not settings.keep_zip and looked_into and not differing:
         remove(archive)
     elif not settings.keep_zip and not looked_into and archive.exists():
-        log.warning("%s is no whole zip, so nobody knows what is in it: it is kept", archive)
+        log.warning("%s is not a whole zip, so nobody knows what is in it: it is kept", archive)
     say_what_next(settings.data.root)
     return contents
 
@@ -107,7 +107,7 @@ def get(archive: Path, contents: Contents, settings: DownloadSettings) -> None:
     """
     root, space = archive.parent, settings.space
     size = archive.stat().st_size if archive.is_file() else 0
-    state = f"{archive} is no whole zip ({size / 1e6:,.1f} MB)." if size and not settings.force else ""
+    state = f"{archive} is not a whole zip ({size / 1e6:,.1f} MB)." if size and not settings.force else ""
     need = max(0, space.zip * 1e9 - size) + space.unzipped * 1e9
     try:
         require_space(root, need, "about: space.zip and space.unzipped of conf/download.yaml")
@@ -150,7 +150,7 @@ def put(archive: Path, root: Path, force: bool) -> list[str]:
     if done.differing:
         count, verb = plural(len(done.differing), "file"), "differs" if len(done.differing) == 1 else "differ"
         log.warning("%s in %s %s from the zip's, and is kept: %s", count, root, verb, named(done.differing))
-        log.warning("To have the zip's instead, move it away and run this command again, or give force=true")
+        log.warning("To have the zip's instead, move yours away and run this command again, or give force=true")
     return done.differing
 
 
@@ -177,7 +177,7 @@ def remove(archive: Path) -> None:
 def say_what_next(root: str) -> None:
     """Print commands to go on with; `root` is the folder as it was typed."""
     where = [] if root == "data/severstal" else [f"data.root={root}"]
-    log.info("All there. To go on:")
+    log.info("Everything is there. To go on:")
     for command, *words in (["explore"], ["train", "encoder=efficientnet-b1"]):
         log.info("  %s", shlex.join(["python", "-m", f"steel_defects.{command}", *words, *where]))
 

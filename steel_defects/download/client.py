@@ -131,7 +131,7 @@ def no_token(competition: str, target: Path) -> str:
     """
     head = "Kaggle's client found no token"
     if places := tokens():
-        head = f"Kaggle's client takes no token from {' or '.join(places)}: wrong, expired or empty"
+        head = f"Kaggle's client accepts no token from {' or '.join(places)}: wrong, expired or empty"
     make, put = _make_and_put()
     return (
         f"{head}. To have it fetch the files:\n"
@@ -150,7 +150,7 @@ def bad_token(reason: str) -> str:
     places, (make, put) = tokens(), _make_and_put()
     source = f" It is from {' or '.join(places)}." if places else ""
     return (
-        f"Kaggle does not take the token: it is wrong or expired (HTTP 401: {reason}).{source}\n"
+        f"Kaggle does not accept the token: it is wrong or expired (HTTP 401: {reason}).{source}\n"
         f"  1. {make}\n"
         f"  2. {put}\n"
         "  3. Run this command again."
@@ -161,7 +161,7 @@ def rules(competition: str, reason: str) -> str:
     """What to do where the account has not joined the competition."""
     return (
         f"Kaggle refuses the files (HTTP 403: {reason}): most likely the competition's rules are not accepted yet.\n"
-        f"  1. Log in with the account that the token is of, and accept them: {rules_page(competition)}\n"
+        f"  1. Log in with the account that the token belongs to, and accept them: {rules_page(competition)}\n"
         f"     {BUTTON}\n"
         "  2. Run this command again. If it ends the same way, the account may lack a verified phone number:\n"
         f"     {SITE}/settings"
@@ -193,7 +193,7 @@ def kept(target: Path, force: bool) -> str:
     size = target.stat().st_size if target.is_file() else 0
     if size:
         return f"What was downloaded is kept ({size / 1e6:,.1f} MB in {target}): {way_on(force)} goes on."
-    return "Nothing was downloaded yet: the same command tries again."
+    return "Nothing has been downloaded yet: the same command tries again."
 
 
 def way_on(force: bool) -> str:

@@ -89,7 +89,7 @@ def look(root: Path, data: DataSettings, expect: ExpectSettings | None) -> Conte
         for name, path in tqdm(files, "Checking", unit="image", disable=None if files else True)
         if (trouble := _trouble(path))
     ]
-    contents.lines.append(("images that are no whole JPEG", "0", f"{len(broken):,}"))
+    contents.lines.append(("images that are not whole JPEGs", "0", f"{len(broken):,}"))
     contents.faults += broken
     contents.anything = bool(train or test or (root / data.csv).exists())
     return contents

@@ -152,7 +152,7 @@ def twins(explored: Exploration, pairs: Sequence[Comparison]) -> Section | None:
         return None
     notes = [
         "The same picture twice, also mirrored, turned or re-encoded. Training keeps twins on one side of the split; "
-        "labels that disagree tell how sure labels are, or that one of the two is wrong."
+        "labels that disagree show how reliable labels are, or that one of the two is wrong."
     ]
     differ = int((explored.twins["labels"] == "differ").sum())
     if differ > len(pairs) > 0:
@@ -161,7 +161,7 @@ def twins(explored: Exploration, pairs: Sequence[Comparison]) -> Section | None:
         )
     table = sheets.twin_sheet(explored)
     if table is None:
-        notes = ["No picture is there twice, be it mirrored, turned or re-encoded."]
+        notes = ["No picture occurs twice, be it mirrored, turned or re-encoded."]
     return _with_list(Section("twins", "Twins", notes, comparisons=pairs), table)
 
 
@@ -170,7 +170,7 @@ def faults(explored: Exploration) -> Section:
     table = sheets.fault_sheet(explored)
     if table is None:
         return Section("faults", "Faults", ["None: labels and files are sound, as far as could be seen."])
-    note = "All at which training would stop; the same list is in faults.csv."
+    note = "Everything that training would stop at; the same list is in faults.csv."
     return _with_list(Section("faults", "Faults", [note]), table)
 
 

@@ -261,7 +261,7 @@ def _omissions(
     if unknown := counts.images - counts.measured:
         texts.append(
             f"{_images(unknown)} of unknown size (data.image_size is null): segments, shares of the image, heat maps "
-            "and what is left at the training size are without these."
+            "and what is left at the training size leave these out."
         )
     # Faults that name an image are about its file; overlapping labels are used all the same.
     rows = {fault.row for fault in surveyed.faults if fault.file == data.csv and fault.image is None}

@@ -109,7 +109,7 @@ def _pairs(explored: Exploration) -> list[str]:
         return []
     count, differ = len(explored.twins), int((explored.twins["labels"] == "differ").sum())
     if not count:
-        return ["No twins: no picture is there twice."]
+        return ["No twins: no picture occurs twice."]
     if count == 1:
         return [f"1 pair of twins; its labels {'disagree' if differ else 'agree'}."]
     return [f"{count:,} pairs of twins; {f'{differ:,}' if differ else 'none'} of them with labels that disagree."]

@@ -141,7 +141,7 @@ def prepare(settings: ExportSettings, checkpoint: Path) -> Path:
     for name in needed | {"nncf" for _, precision in settings.wanted if "int8" in precision}:
         package(name, "export")
     for name, precision in settings.not_offered:
-        log.warning("%s is not offered in %s: its CPU engine computes in no such precision", name, precision)
+        log.warning("%s is not offered in %s: its CPU engine does not compute in that precision", name, precision)
     if settings.output is not None:
         return Path(settings.output).expanduser()
     run = find_run(checkpoint)

@@ -47,9 +47,9 @@ def load_module(path: Path) -> SegmentationModule:
         raise
     except Exception as error:  # the readers raise a dozen types for a file that is not theirs
         if not zipfile.is_zipfile(path):  # which torch's files are; what its reader says of others helps nobody
-            raise UserError(f"{path} is no checkpoint of steel_defects, or is cut short") from error
+            raise UserError(f"{path} is not a checkpoint of steel_defects, or is cut short") from error
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no checkpoint of steel_defects, or a broken one: {reason}") from error
+        raise UserError(f"{path} is not a checkpoint of steel_defects, or is a broken one: {reason}") from error
     return module.eval()
 
 
@@ -209,5 +209,5 @@ def _narrow(net: nn.Module, dtype: torch.dtype) -> None:
 
 def _device(name: Device) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or see to driver and PyTorch build")
+        raise UserError("device=cuda: PyTorch sees no GPU here; take device=cpu, or check driver and PyTorch build")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -98,17 +98,17 @@ class Decision:
         thresholds = _numbers(values, "thresholds", num_classes, 1)
         areas = _numbers(values, "min_area", num_classes, 2**31 - 1)
         if parts := [area for area in areas if area != int(area)]:
-            raise UserError(f"min_area: {parts[0]!r} is no whole number of pixels")
+            raise UserError(f"min_area: {parts[0]!r} is not a whole number of pixels")
         return cls(tuple(float(t) for t in thresholds), tuple(int(a) for a in areas))
 
 
 def _numbers(values: Mapping, name: str, num_classes: int, top: int) -> Sequence[float]:
     numbers = values.get(name)
     if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != num_classes:
-        raise UserError(f"{name}: {numbers!r} is no list of {num_classes} numbers, one a class")
+        raise UserError(f"{name}: {numbers!r} is not a list of {num_classes} numbers, one a class")
     outside = [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= top]
     if outside:
-        raise UserError(f"{name}: {outside[0]!r} is no number from 0 to {top}")
+        raise UserError(f"{name}: {outside[0]!r} is not a number from 0 to {top}")
     return numbers
 
 

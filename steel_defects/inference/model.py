@@ -134,7 +134,7 @@ class Model:
             [(64, 400), (64, 200), (64, 300)]
         """
         if isinstance(images, str | PathLike | bytes | bytearray):
-            raise TypeError("predict_many takes several images; for a single one there is predict")
+            raise TypeError("predict_many takes several images; for a single one use predict")
         # One more than the engine takes reads the next image while the others wait for it.
         return ordered_map(partial(self.predict, white=white), images, self.parallel + 1)
 

@@ -23,8 +23,8 @@ def images_per_second(
         predict: function from grey uint8 [1, 1, H, W] to logits.
         size: (height, width) in pixels.
         device: the device that `predict` runs on.
-        seconds: after which no call is begun.
-        least: calls in any case.
+        seconds: time after which no call is begun.
+        least: number of calls made in any case.
     """
     draw = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (1, 1, *size), dtype=torch.uint8, generator=draw).to(device)

@@ -48,7 +48,7 @@ def own_scores(names: Sequence[str], classes: Sequence[str]) -> dict[str, Score]
         key = name.rpartition(".")[2]
         further[key] = load_own("scores", name, ("confusions", "classes"), "my_scores.area_error")
         if key in taken:
-            raise UserError(f"scores={name}: another score has the name {key}; take one of its own")
+            raise UserError(f"scores={name}: another score has the name {key}; choose another")
         taken.add(key)
     return further
 

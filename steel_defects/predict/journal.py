@@ -179,7 +179,7 @@ class Journal:
                 whole = place
             except (ValueError, KeyError, TypeError):
                 if not has_head and line.endswith(b"\n"):
-                    raise UserError(f"{self.path} is no journal of this command; give another output") from None
+                    raise UserError(f"{self.path} is not a journal of this command; give another output") from None
                 self.dropped += 1
         with writing(self.path):
             self._file.truncate(whole)

@@ -72,7 +72,7 @@ class LabelledImages:
             if now != then:
                 raise UserError(
                     f"{self._csv}: image {image_id} has {now:,} pixels of {name}, but had {then:,} when it was "
-                    "tested: the labels were changed since"
+                    "tested: the labels have changed since"
                 )
         return image, mask
 

@@ -52,11 +52,11 @@ def read_run(folder: RunFolder) -> tuple[Run, list[Omission]]:
     except OSError as error:
         raise UserError(f"{folder.summary.name} cannot be read ({error.strerror})") from error
     if not isinstance(summary, dict):
-        raise UserError(f"{folder.summary.name} is not that of a run")
+        raise UserError(f"{folder.summary.name} is not the summary of a run")
     if summary.get("status") != "finished":
         raise UserError(f"{summary.get('status')}: {summary.get('error')}")
     if faults := list(_faults(summary)):
-        raise UserError(f"{folder.summary.name} is not as a run leaves it: {'; '.join(faults)}")
+        raise UserError(f"{folder.summary.name} is not what a run leaves: {'; '.join(faults)}")
 
     if summary.get("precision"):
         summary["precision"] = precision_word(str(summary["precision"]))
@@ -144,7 +144,7 @@ def _read(path: Path, texts: Sequence[str], numbers: Sequence[str], further: Seq
         raise UserError(f"lacks the column {', '.join(absent[:3])}")
     for column in nothing:
         if column in rows and not pd.api.types.is_numeric_dtype(rows[column]) and len(rows):
-            raise UserError(f"has something else than numbers in the column {column}")
+            raise UserError(f"has something other than numbers in the column {column}")
     return rows
 
 

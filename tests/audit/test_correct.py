@@ -232,7 +232,7 @@ def test_a_review_of_other_labels():
         "audit.csv, row 2: image b.png: 2 of 6 marked pixels are not scratch in train.csv",
         "audit.csv, row 3: image a.png: 6 of 6 marked pixels are not patch in train.csv",
     ]
-    assert "other labels" in str(caught.value)
+    assert "labels other than train.csv" in str(caught.value)
 
 
 def test_what_is_drawn_as_it_was_or_excluded_is_no_change():
@@ -418,7 +418,7 @@ def test_from_findings_to_corrected_labels(settings, tmp_path, caplog, layout, s
         assert correct(tmp_path / "audit.csv", None, tmp_path / "new", choice) == tmp_path / "new" / "train.csv"
     changed = [image for image in masks if image != "s_0.png" and (masks[image] != expected[image]).any()]
     assert caplog.messages == [
-        f"{len(changed)} images with other labels now: {tmp_path}/new/train.csv",
+        f"{len(changed)} images with changed labels: {tmp_path}/new/train.csv",
         f"To use it: python -m steel_defects.train data=synthetic data.root={tmp_path} data.image_dir=train_images "
         f"'data.classes=[scratch,patch,pit]' data.image_size=null data.csv={tmp_path}/new/train.csv "
         f"data.exclude={tmp_path}/audit.csv",

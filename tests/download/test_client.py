@@ -170,4 +170,4 @@ def test_killed_it_goes_on_with_the_rest(server, root, files, expected, contents
     assert server.ranges == [None, None, f"bytes={size}-"]  # the client asks for all, and leaves the body unread
     assert archive.read_bytes() == server.content
     assert contents(root) == contents(more)
-    assert "is no whole zip (2.1 MB)" in result.stdout
+    assert "is not a whole zip (2.1 MB)" in result.stdout

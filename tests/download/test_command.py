@@ -171,7 +171,7 @@ def test_a_zip_that_nobody_can_read_is_kept(absent, given, labelled, root, caplo
     broken.write_bytes(b"PK" + bytes(1000))
     download(given("keep_zip=false", "expect=null"))
     assert broken.exists()
-    assert "is no whole zip, so nobody knows what is in it: it is kept" in caplog.text
+    assert "is not a whole zip, so nobody knows what is in it: it is kept" in caplog.text
 
 
 def test_a_root_that_is_a_file_is_named(refusal, tmp_path):
@@ -193,7 +193,7 @@ def test_a_zip_that_stays_cut_short_is_named(kaggle, refusal, root):
     assert re.search(r"\.zip is broken: .*Delete it .*force=true", refusal())
     assert (root / f"{NAME}.zip").is_file()
     kaggle.does("no token")
-    assert re.search(r"is no whole zip .*\nKaggle's client found no token", refusal())
+    assert re.search(r"is not a whole zip .*\nKaggle's client found no token", refusal())
 
 
 def test_a_bad_checksum_names_the_file_and_keeps_the_others(kaggle, given, refusal, root, files, contents, tmp_path):
@@ -399,6 +399,6 @@ def test_the_counts_are_those_of_the_paper_and_of_the_synthetic_set():
 
 def test_real_strips_are_whole_jpegs(shared_data, absent, given):
     lines = download(given("expect=null", f"data.root={shared_data / 'severstal_mini'}")).lines
-    assert ("images that are no whole JPEG", "0", "0") in lines
+    assert ("images that are not whole JPEGs", "0", "0") in lines
     assert ("images in train_images/", "-", "19") in lines
     assert ("regions of class_3", "-", "9") in lines

@@ -78,7 +78,7 @@ def test_findings_are_the_counts(found):
         "No image shows patches.",
         "3 images show more than one class.",
         "1 segment of pits vanishes at 32x32, and of 1 region nothing is left.",
-        "No twins: no picture is there twice.",
+        "No twins: no picture occurs twice.",
     ]
 
 

@@ -279,7 +279,7 @@ def test_mistakes_come_all_at_once(start, tmp_path, overrides, said):
 
 def test_what_no_engine_computes_in_is_said(start, caplog):
     assert [one.path.suffix for one in start("precision=bf16", "parity.images=1")] == [".xml"]
-    assert "onnx is not offered in bf16: its CPU engine computes in no such precision" in caplog.text
+    assert "onnx is not offered in bf16: its CPU engine does not compute in that precision" in caplog.text
 
 
 def test_no_checkpoint(start, tmp_path):
@@ -289,7 +289,7 @@ def test_no_checkpoint(start, tmp_path):
 
 def test_an_exported_file_is_no_checkpoint(start, written):
     path = written[0][0].path
-    with pytest.raises(UserError, match=f"{path} is no checkpoint"):
+    with pytest.raises(UserError, match=f"{path} is not a checkpoint"):
         start(f"checkpoint={path}")
 
 

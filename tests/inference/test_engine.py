@@ -332,7 +332,7 @@ def test_truncated_files(exported, tmp_path, kind, share):
     shutil.copy(files.xml.with_suffix(".bin"), tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refuse(f"^{path} (is no checkpoint of|cannot be opened by|was not made by)", path)
+    refuse(f"^{path} (is not a checkpoint of|cannot be opened by|was not made by)", path)
 
 
 def test_weights_of_openvino_that_are_missing_or_cut_short(exported, tmp_path):
@@ -360,7 +360,7 @@ def test_files_of_other_programs(exported, tmp_path):
 @pytest.mark.parametrize("content", [{"state_dict": {}}, {"model": torch.zeros(2)}, [1, 2]])
 def test_checkpoints_of_other_programs(tmp_path, content):
     torch.save(content, tmp_path / "a.ckpt")
-    refuse("a.ckpt is no checkpoint of steel_defects, or a broken one: ", tmp_path / "a.ckpt")
+    refuse("a.ckpt is not a checkpoint of steel_defects, or is a broken one: ", tmp_path / "a.ckpt")
 
 
 def test_a_checkpoint_runs_no_code(exported, tmp_path):
@@ -369,7 +369,7 @@ def test_a_checkpoint_runs_no_code(exported, tmp_path):
             return os.mkdir, (str(tmp_path / "made"),)
 
     torch.save(torch.load(exported().checkpoint, weights_only=True) | {"extra": Malice()}, tmp_path / "a.ckpt")
-    refuse("a.ckpt is no checkpoint of steel_defects", tmp_path / "a.ckpt")
+    refuse("a.ckpt is not a checkpoint of steel_defects", tmp_path / "a.ckpt")
     assert not (tmp_path / "made").exists()
 
 

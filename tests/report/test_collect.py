@@ -180,10 +180,10 @@ def test_each_thing_wrong_is_named_and_the_rest_reported(tmp_path):
     assert said.pop("unfinished") == "holds no summary.json: the run did not come to its end"
     assert "summary.json is broken" in said.pop("broken")
     assert said.pop("failed") == "failed: out of memory"
-    assert said.pop("old") == "summary.json is not as a run leaves it: system should be a text; test should be scores"
+    assert said.pop("old") == "summary.json is not what a run leaves: system should be a text; test should be scores"
     assert said.pop("unreadable").startswith("its configuration cannot be read")
     for content in ("[]", "3", "null"):
-        assert said.pop(f"not a run {content}") == "summary.json is not that of a run"
+        assert said.pop(f"not a run {content}") == "summary.json is not the summary of a run"
     assert said.pop("folder") == "summary.json cannot be read (Is a directory)"
     assert said.pop("empty") == "holds no run"
     assert said.pop("nowhere") == "is not a folder"
@@ -241,7 +241,7 @@ def many(text: str) -> str:
         ("per_image", None, "is missing; left out of all comparisons image by image"),
         ("per_image", lambda text: text[:-60], "is not whole: row 7 lacks numbers; left out of all comparisons"),
         ("per_image", lambda text: text.splitlines()[0] + "\n", "holds no image"),
-        ("per_image", many, "has something else than numbers in the column native_hit_dent"),
+        ("per_image", many, "has something other than numbers in the column native_hit_dent"),
         ("per_image", lambda text: text.replace("3.png", "4.png"), "has several rows of 4.png"),
         (
             "predictions",

@@ -125,7 +125,7 @@ def _finished(root: Path, manifest: dict) -> bool:
     except (OSError, ValueError, AttributeError):
         pass
     raise UserError(
-        f"{root} holds something else than a synthetic data set, and is left as it is: name another folder for the "
+        f"{root} holds something other than a synthetic data set, and is left as it is: name another folder for the "
         "synthetic set, or empty this one"
     )
 
