@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder, find_run
 from steel_defects.core.settings import read
 from steel_defects.data.settings import DataSettings
-from steel_defects.data.split import write_split
+from steel_defects.data.split import stratify, write_split
 from steel_defects.loggers.settings import LOGGERS
 from steel_defects.page.sheet import plural
 from steel_defects.train.settings import TrainerSettings, TrainSettings
@@ -42,28 +42,22 @@ def assign_folds(class_sets: Sequence[tuple[int, ...]], groups: Sequence[int], f
     Raises:
         UserError: where there are fewer groups than folds, or a fold would have a single image.
     """
-    members: dict[int, list[int]] = defaultdict(list)
-    for i, number in enumerate(groups):
-        members[int(number)].append(i)
-    if len(members) < folds:
-        raise UserError(f"folds={folds} is more than the {len(members)} images (twins counted once)")
-    numbers = list(members)
-    order = [numbers[k] for k in np.random.default_rng(seed).permutation(len(numbers))]
-    strata = {number: tuple(sorted({c for i in members[number] for c in class_sets[i]})) for number in order}
-    sizes = Counter(strata.values())
-    order.sort(key=lambda number: (sizes[strata[number]], strata[number], -len(members[number])))  # rare ones first
-    dealt: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0] * folds)
+    sizes = Counter(groups)
+    if len(sizes) < folds:
+        raise UserError(f"folds={folds} is more than the {len(sizes)} images (twins counted once)")
+    strata = stratify(class_sets, groups, seed)
+    fold_of: dict[int, int] = {}
     total = [0] * folds
-    fold_of = np.zeros(len(groups), np.int64)
-    for number in order:
-        stratum = dealt[strata[number]]
-        fold = min(range(folds), key=lambda k: (stratum[k], total[k]))
-        fold_of[members[number]] = fold
-        stratum[fold] += len(members[number])
-        total[fold] += len(members[number])
+    for stratum in sorted(strata, key=lambda classes: (len(strata[classes]), classes)):  # rare ones first
+        dealt = [0] * folds
+        for number in strata[stratum]:
+            fold = min(range(folds), key=lambda k: (dealt[k], total[k]))
+            fold_of[number] = fold
+            dealt[fold] += sizes[number]
+            total[fold] += sizes[number]
     if min(total) < 2:
         raise UserError(f"folds={folds} leaves one image in a fold, whose run needs one to validate and one to test")
-    return fold_of
+    return np.array([fold_of[number] for number in groups], np.int64)
 
 
 def fold_settings(settings: AuditSettings, checkpoint: Path, data: DataSettings) -> TrainSettings:
