@@ -21,7 +21,7 @@ class ModelCard:
         size: (height, width) in pixels that images are brought to inside.
         decision: thresholds and minimum areas.
         system: the name the run went by.
-        architecture: `deeplabv3plus` or `barebone`.
+        architecture: a key of `ARCHITECTURES`.
         encoder: its SMP name.
         precision: `fp32`, `bf16`, `int8` or `int8-bf16`: what the net computes in.
         output: `classes` (two maps, as `decision.Maps`) or `probabilities`.

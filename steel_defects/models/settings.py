@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 import annotated_types as limits
@@ -17,7 +18,9 @@ Spread = Annotated[Number, limits.Gt(0)]
 
 def _known(architecture: str) -> str:
     if architecture not in ARCHITECTURES:  # which has more, where a file of the user's adds them
-        raise Wrong(f"{', '.join(ARCHITECTURES)}, or one that the file adds by which the command is started")
+        close = difflib.get_close_matches(architecture, ARCHITECTURES, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ", or what the file adds that starts the command"
+        raise Wrong(f"one of {', '.join(ARCHITECTURES)}{meant}")
     return architecture
 
 

@@ -18,7 +18,7 @@ from steel_defects.cli.console import print_scores, quiet_libraries
 from steel_defects.core.errors import UserError
 from steel_defects.core.machine import device_name, precision_word
 from steel_defects.core.runs import RunFolder, write_faults
-from steel_defects.core.settings import Role, keys_with
+from steel_defects.core.settings import Role, as_typed, keys_with
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.loggers.base import Results, Start, tags
 from steel_defects.loggers.opening import check_loggers, open_loggers, publish
@@ -131,12 +131,33 @@ def build_module(
     module = SegmentationModule(net, data.classes, data.size, settings.recipe.plain(), settings.seed)
     if pretrained:
         load_encoder_weights(module.net.encoder, settings.encoder.name, settings.encoder.weights)
+    check_output(module, data.size)
     if trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda":
         # Not torch's own, which drops the activation inside timm's BatchNormAct2d.
         module.net = convert_sync_batchnorm(module.net)
     if settings.trainer.channels_last:
         module.net.to(memory_format=torch.channels_last)
     return module
+
+
+@torch.no_grad()
+def check_output(module: SegmentationModule, size: tuple[int, int]) -> None:
+    """Refuse a net that cannot take images of a size, or gives no logits for each of their pixels.
+
+    Raises:
+        UserError: naming size and architecture.
+    """
+    typed = f"data.size={as_typed(size)} with model.architecture={module.hparams['net']['architecture']}"
+    expected = (1, len(module.classes) + 1, *size)
+    module.eval()
+    try:
+        shape = module(torch.zeros(1, 1, *size, dtype=torch.uint8)).shape
+    except RuntimeError as error:  # SMP's, of a size that its decoder cannot halve so often
+        raise UserError(f"{typed}: {str(error).strip()}") from error
+    finally:
+        module.train()
+    if tuple(shape) != expected:
+        raise UserError(f"{typed}: the net gives logits {list(shape)}, expected are {list(expected)}")
 
 
 @contextlib.contextmanager

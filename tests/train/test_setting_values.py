@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from pytorch_lightning import seed_everything
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import read
+from steel_defects.models.architectures import ARCHITECTURES
 from steel_defects.train.settings import TrainSettings
+from steel_defects.train.training import train
 
 WRONG = {
     "seed=5000000000": "a whole number from 0 to 4294967295",
@@ -93,3 +97,23 @@ def test_words_of_earlier_versions_are_taken_for_todays(composed, former, presen
     del values["trainer"]["device"]
     trainer = read(TrainSettings, values | {"trainer": values["trainer"] | former}).trainer
     assert {key: getattr(trainer, key) for key in present} == present
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("fpn", r"data\.size=\[80,80\] with model\.architecture=hers: .*divisible by 32"),
+        ("head", r"the net gives logits \[1, 5, 40, 40\], expected are \[1, 5, 80, 80\]"),
+    ],
+)
+def test_a_net_that_does_not_fit_the_images_is_refused(settings, tmp_path, monkeypatch, body, message):
+    def build(encoder_name, outputs, output_stride, atrous_rates):
+        net = smp.FPN(encoder_name, encoder_weights=None, classes=outputs)
+        if body == "head":
+            net.forward = torch.nn.Sequential(torch.nn.Conv2d(3, outputs, 1), torch.nn.MaxPool2d(2)).forward
+        return net
+
+    monkeypatch.setitem(ARCHITECTURES, "hers", build)
+    with pytest.raises(UserError, match=message):
+        train(settings("model.architecture=hers", "data.size=[80,80]"), RunFolder(tmp_path))
