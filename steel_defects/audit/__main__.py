@@ -44,7 +44,7 @@ from steel_defects.audit.review import has_verdicts
 from steel_defects.audit.settings import AuditSettings
 from steel_defects.audit.sheets import show
 from steel_defects.audit.spoil import measure, spoil, write_labels
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_table
@@ -69,7 +69,7 @@ def main(cfg: DictConfig) -> None:
     job = HydraConfig.get()
     folder = RunFolder(job.runtime.output_dir)
     with stopping(folder):
-        settings = read(AuditSettings, plain(cfg))
+        settings = read(AuditSettings, cfg)
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
         if settings.reviewed:
             correct(Path(settings.reviewed), settings.model, folder.path, chosen, changes)

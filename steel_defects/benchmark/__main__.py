@@ -57,7 +57,7 @@ from steel_defects.benchmark.report import (
 from steel_defects.benchmark.rows import Row, size_name, write_csv
 from steel_defects.benchmark.settings import AUTO, BenchmarkSettings
 from steel_defects.benchmark.systems import read_system
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import print_sheets, quiet_libraries, stopping
 from steel_defects.core.files import write_whole
 from steel_defects.core.machine import cpu_name
@@ -78,7 +78,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         with stopping():
-            benchmark(read(BenchmarkSettings, plain(cfg)), folder)
+            benchmark(read(BenchmarkSettings, cfg), folder)
     except KeyboardInterrupt:
         kept = (folder / "benchmark.csv").exists()
         log.warning("Stopped. %s", f"The systems measured until then: {folder}" if kept else "Nothing was measured yet")

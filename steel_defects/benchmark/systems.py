@@ -10,7 +10,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 from steel_defects import CONF_DIR
 from steel_defects.benchmark.settings import known_systems
-from steel_defects.cli.arguments import plain
 from steel_defects.core.settings import read
 from steel_defects.models.module import SegmentationModule
 from steel_defects.models.settings import net_arguments
@@ -58,4 +57,4 @@ def read_system(name: str) -> System:
         cfg = compose("train", known_systems()[name])
     if command is not None:
         GlobalHydra.instance().initialize(command)
-    return System(name, read(TrainSettings, plain(cfg)))
+    return System(name, read(TrainSettings, cfg))

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, cast
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from steel_defects import __version__
 from steel_defects.cli.checking import check, settings_model
@@ -83,20 +80,6 @@ def start(main: Callable[[], object]) -> None:
         main()
     except HydraException as error:
         stop(UserError(str(error)))
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain values.
-
-    Raises:
-        UserError: where a setting has no value, such as the name of `encoder=any`.
-    """
-    try:
-        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    except OmegaConfBaseException as error:
-        missing = str(error).splitlines()[0]
-        hint = ". encoder=any takes one of any library: encoder.name=tu-resnet50d" if "encoder.name" in missing else ""
-        raise UserError(f"A setting has no value: {missing}{hint}") from error
 
 
 def _quoted(value: str) -> str:

@@ -11,9 +11,11 @@ import enum
 import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import annotated_types as limits
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
@@ -133,8 +135,22 @@ class Wrong(ValueError):
     """Raised by a validator that has better words than what is allowed; they follow `key=value: `."""
 
 
-def read(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """Make settings of plain values.
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values.
+
+    Raises:
+        UserError: where a setting has no value, such as the name of `encoder=any`.
+    """
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        missing = str(error).splitlines()[0]
+        hint = ". encoder=any takes one of any library: encoder.name=tu-resnet50d" if "encoder.name" in missing else ""
+        raise UserError(f"A setting has no value: {missing}{hint}") from error
+
+
+def read(model: type[Model], values: Mapping[str, Any] | DictConfig) -> Model:
+    """Make settings of plain values, or of a composed configuration.
 
     Args:
         model: the settings to make.
@@ -143,6 +159,7 @@ def read(model: type[Model], values: Mapping[str, Any]) -> Model:
     Raises:
         SettingFaults: with a line for each key that is unknown, missing, of the wrong type or out of bounds.
     """
+    values = plain(values) if isinstance(values, DictConfig) else values
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -31,7 +31,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stopping, wide_console
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_whole
@@ -53,7 +53,7 @@ NOBODY = "<your entity>"
 def main(cfg: DictConfig) -> None:
     """Build the dashboard that is configured; a user's mistake ends it without a traceback."""
     with stopping():
-        dashboard(read(DashboardSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
+        dashboard(read(DashboardSettings, cfg), Path(HydraConfig.get().runtime.output_dir))
 
 
 def dashboard(settings: DashboardSettings, folder: Path) -> dict[Kind, str]:

@@ -30,7 +30,7 @@ import hydra
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import print_sheets, stopping
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.files import writing
@@ -49,7 +49,7 @@ def main(cfg: DictConfig) -> None:
     """Download as configured; a user's mistake and Ctrl-C end it without a traceback."""
     try:
         with stopping():
-            download(read(DownloadSettings, plain(cfg)))
+            download(read(DownloadSettings, cfg))
     except KeyboardInterrupt:
         log.warning("\nStopped. What was fetched and unpacked is kept: %s goes on.", way_on(cfg.force is True))
         sys.exit(130)

@@ -29,7 +29,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import write_table
@@ -57,7 +57,7 @@ def main(cfg: DictConfig) -> None:
     folder = RunFolder(job.runtime.output_dir)
     with stopping(folder):
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        evaluate(read(EvaluateSettings, plain(cfg)), folder, chosen, changes)
+        evaluate(read(EvaluateSettings, cfg), folder, chosen, changes)
 
 
 def evaluate(

@@ -28,7 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import print_report, stopping
 from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
@@ -53,7 +53,7 @@ def main(cfg: DictConfig) -> None:
     """Explore, and list what is wrong with the data where that stops it."""
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     with stopping(folder):
-        explore(read(ExploreSettings, plain(cfg)), folder.path)
+        explore(read(ExploreSettings, cfg), folder.path)
 
 
 def explore(settings: ExploreSettings, folder: Path) -> Report:

@@ -29,7 +29,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import quiet_libraries, stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import writing
@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> None:
     with stopping():
         job = HydraConfig.get()
         chosen, changes = asked_data(cfg, job.runtime.choices.get("data"), job.overrides.task)
-        exports = export(read(ExportSettings, plain(cfg)), chosen, changes)
+        exports = export(read(ExportSettings, cfg), chosen, changes)
     if any(file.faults for file in exports):
         sys.exit(1)
 

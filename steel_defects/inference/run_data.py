@@ -10,10 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import DataFaults, UserError
 from steel_defects.core.runs import RunFolder, find_run
-from steel_defects.core.settings import Settings, read
+from steel_defects.core.settings import Settings, plain, read
 from steel_defects.data.catalog import Sample
 from steel_defects.data.datamodule import StripDataModule
 from steel_defects.data.settings import DataSettings

@@ -33,7 +33,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR, __version__
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import print_table, stopping
 from steel_defects.core.errors import UserError
 from steel_defects.core.files import content_hash
@@ -55,7 +55,7 @@ def main(cfg: DictConfig) -> None:
     """Predict, and end with the exit code that says how it went."""
     try:
         with stopping():
-            settings = read(PredictSettings, plain(cfg))
+            settings = read(PredictSettings, cfg)
             summary = predict(settings)
     except KeyboardInterrupt:
         sys.exit(130)

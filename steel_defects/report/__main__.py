@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain, start
+from steel_defects.cli.arguments import start
 from steel_defects.cli.console import print_report, stopping
 from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Run the command; a mistake of the user ends it with a message."""
     with stopping():
-        report(read(ReportSettings, plain(cfg)), Path(HydraConfig.get().runtime.output_dir))
+        report(read(ReportSettings, cfg), Path(HydraConfig.get().runtime.output_dir))
 
 
 def report(settings: ReportSettings, folder: Path) -> Report:

@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, model_validator
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain
 from steel_defects.core.errors import UserError
 from steel_defects.core.runs import RunFolder
 from steel_defects.core.settings import (
@@ -122,7 +121,7 @@ def read_settings(cfg: DictConfig, overrides: list[str], sweep: bool) -> TrainSe
         if sweep:
             raise UserError("resume goes on with one run; start it without --multirun")
         return resumed_settings(cfg, overrides)
-    settings = read(TrainSettings, plain(cfg))
+    settings = read(TrainSettings, cfg)
     trainer = settings.trainer
     if sweep and (trainer.strategy != "auto" or str(trainer.devices) != "1" or trainer.num_nodes != 1):
         # A process that Lightning starts would repeat --multirun with all its jobs.
@@ -223,4 +222,4 @@ def resumed_settings(cfg: DictConfig, overrides: Sequence[str]) -> TrainSettings
         else:
             OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
     saved.data.split.file = str(run.split)
-    return read(TrainSettings, plain(saved))
+    return read(TrainSettings, saved)

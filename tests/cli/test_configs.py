@@ -8,7 +8,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from steel_defects import CONF_DIR
-from steel_defects.cli.arguments import plain
 from steel_defects.core.settings import read
 from steel_defects.models.losses import get_loss
 from steel_defects.train.settings import TrainSettings
@@ -27,7 +26,7 @@ def test_every_choice_composes(choice):
     group, name = choice.split("/", 1)
     cfg = composed(f"{group}={name}", *(["encoder.name=resnet18"] if choice == "encoder/any" else []))
     assert cfg.system
-    get_loss(read(TrainSettings, plain(cfg)).recipe.loss)
+    get_loss(read(TrainSettings, cfg).recipe.loss)
 
 
 @pytest.mark.parametrize("system", ["baseline", "densenet201", "resnet101", "efficientnet-b1"])
