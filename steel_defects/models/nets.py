@@ -8,17 +8,49 @@ from collections.abc import Sequence
 import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
+from segmentation_models_pytorch.encoders import encoders
+from segmentation_models_pytorch.encoders.densenet import DenseNetEncoder, densenet_encoders
 from torch import nn
 
 from steel_defects.core.errors import UserError
 from steel_defects.models.architectures import ARCHITECTURES
-from steel_defects.models.densenet import register_dilated_densenets
 
 # Torch's own. SMP's EfficientNets come with 0.01: their running statistics lag a hundred steps behind the weights, and
 # in a short training the net that is validated is another one than the net that learns.
 _BN_MOMENTUM = 0.1
 
-register_dilated_densenets()
+
+class DilatedDenseNetEncoder(DenseNetEncoder):
+    """SMP's `DenseNetEncoder` with output stride 32 (unchanged), 16 or 8.
+
+    SMP's own refuses a stride below 32 because its transitions pool. Here the pooling of the last transitions is
+    dropped and the 3x3 convolutions behind them are dilated instead, so that they look at the same pixels as before.
+    No parameter is added or renamed: weights of the plain encoder load as they are.
+    """
+
+    def make_dilated(self, output_stride: int) -> None:
+        """Trade pooling for dilation.
+
+        Args:
+            output_stride: 16 keeps the resolution of the last dense block, 8 of the last two.
+
+        Raises:
+            ValueError: for any other stride.
+        """
+        if output_stride not in (8, 16):
+            raise ValueError(f"output stride of a dilated DenseNet is 8 or 16, not {output_stride}")
+        blocks = {16: [(3, 4)], 8: [(2, 3), (3, 4)]}[output_stride]
+        dilation = 1
+        for transition, block in blocks:
+            dilation *= 2
+            self.features.get_submodule(f"transition{transition}").pool = nn.Identity()
+            for layer in self.features.get_submodule(f"denseblock{block}").modules():
+                if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+                    layer.dilation = layer.padding = (dilation, dilation)
+
+
+# SMP's DenseNet names bring the dilated encoders; at stride 32 these are SMP's own.
+encoders.update({name: {**entry, "encoder": DilatedDenseNetEncoder} for name, entry in densenet_encoders.items()})
 
 
 class SegmentationNet(nn.Module):

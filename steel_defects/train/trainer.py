@@ -1,13 +1,17 @@
-"""The Lightning Trainer of a run: device, precision, checkpoints."""
+"""The Lightning Trainer of a run: device, precision, checkpoints, history."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
@@ -15,10 +19,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from steel_defects.core.errors import UserError
+from steel_defects.core.files import write_table
 from steel_defects.core.machine import LIGHTNING_PRECISIONS
 from steel_defects.core.runs import RunFolder
-from steel_defects.train.history import HistoryWriter
 from steel_defects.train.settings import TrainerSettings
+
+log = logging.getLogger(__name__)
 
 
 def build_trainer(settings: TrainerSettings, epochs: int, run: RunFolder) -> pl.Trainer:
@@ -124,6 +130,59 @@ class MovableCheckpoint(ModelCheckpoint):
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[key] = here(state[key])
         super().load_state_dict(state)
+
+
+class HistoryWriter(Callback):
+    """Adds a row to `history.csv` at the end of each epoch: learning rate, losses, validation scores, speed.
+
+    Rows of epochs that a resumed run is about to train again are dropped first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started = 0.0
+        self.trained: float | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Drop the rows of epochs that are trained again."""
+        if trainer.is_global_zero and self.path.is_file():
+            rows = pd.read_csv(self.path)
+            write_table(self.path, rows[rows["epoch"] < trainer.current_epoch])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock of an epoch."""
+        self.started, self.trained = time.perf_counter(), None
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note when the training steps of the epoch were done."""
+        self.trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add the epoch's row to the file, and tell loggers its pace."""
+        if not trainer.is_global_zero:
+            return
+        train_seconds = (self.trained or time.perf_counter()) - self.started
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row |= {key: float(value) for key, value in trainer.callback_metrics.items()}
+        row["train_seconds"] = train_seconds
+        row["iterations_per_second"] = trainer.num_training_batches / train_seconds
+        old = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
+        write_table(self.path, pd.concat([old, pd.DataFrame([row])], ignore_index=True))  # before anybody else is told
+        for logger in trainer.loggers:  # what Lightning does not log by itself
+            pace = {"lr": row["lr"], "it_per_s": row["iterations_per_second"], "seconds": train_seconds}
+            values = {f"train/{key}": value for key, value in pace.items()}
+            logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=trainer.global_step - 1)
+        self._say(trainer, row)
+
+    def _say(self, trainer: pl.Trainer, row: Mapping) -> None:
+        shown = {"train/loss": "loss", "val/loss": "validation loss", "val/miou": "miou"}
+        values = ", ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if key in row)
+        line = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}: {values}, {row['train_seconds']:.0f} s"
+        if trainer.progress_bar_callback is not None:
+            trainer.progress_bar_callback.print(line)  # above the bar, not into it
+        else:
+            log.info(line)
 
 
 class Interrupts(Callback):

@@ -13,7 +13,7 @@ import torch
 from steel_defects.core.errors import Fault, UserError
 from steel_defects.core.files import write_table
 from steel_defects.core.runs import RunFolder, write_faults
-from steel_defects.train.history import HistoryWriter
+from steel_defects.train.trainer import HistoryWriter
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -147,7 +147,7 @@ def test_a_row_an_epoch(tmp_path):
 def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
     """Of an epoch with validation, then of one without."""
     clock = iter([100.0, 104.0, 150.0, 152.0])
-    monkeypatch.setattr("steel_defects.train.history.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("steel_defects.train.trainer.time.perf_counter", lambda: next(clock))
     writer = HistoryWriter(tmp_path / "history.csv")
     train(writer, range(1))
     writer.on_train_epoch_start(trainer_at(1), None)
@@ -195,7 +195,7 @@ def test_a_line_an_epoch(tmp_path, monkeypatch, caplog):
     line = "epoch 3/5: loss 1.250, validation loss 1.000, miou 0.250, 7 s"
     for trainer in (trainer_at(2, bar=bar, miou=0.25), trainer_at(2, miou=0.25)):
         clock = iter([0.0, 7.0])
-        monkeypatch.setattr("steel_defects.train.history.time.perf_counter", lambda clock=clock: next(clock))
+        monkeypatch.setattr("steel_defects.train.trainer.time.perf_counter", lambda clock=clock: next(clock))
         with caplog.at_level("INFO", logger="steel_defects"):
             writer.on_train_epoch_start(trainer, None)
             writer.on_train_epoch_end(trainer, None)

@@ -103,7 +103,7 @@ def test_a_token_that_the_client_does_not_take_is_named(kaggle, refusal, monkeyp
     (no_home / ".kaggle" / "access_token").write_text("secret")
     said = refusal()
     places = f"KAGGLE_API_TOKEN or {no_home / '.kaggle' / 'access_token'}"
-    assert f"takes no token from {places}: wrong, expired or empty" in said.splitlines()[0]
+    assert f"accepts no token from {places}: wrong, expired or empty" in said.splitlines()[0]
     assert "secret" not in said
 
 
