@@ -71,5 +71,5 @@ def test_a_broken_card_says_so(text):
 
 
 def test_a_decision_for_other_classes_says_so():
-    with pytest.raises(UserError, match="no list of 2 numbers"):
+    with pytest.raises(UserError, match="is not a list of 2 numbers"):
         ModelCard.from_json(changed(classes=["a", "b"]))
