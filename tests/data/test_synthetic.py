@@ -216,7 +216,7 @@ def test_somebody_elses_folder_is_refused_and_kept(tmp_path, name):
     root = tmp_path / "mine"
     root.mkdir()
     (root / name).write_text('{"hello": 1}')
-    with pytest.raises(UserError, match=r"mine holds something else.*another folder"):
+    with pytest.raises(UserError, match=r"mine holds something other than a synthetic.*another folder"):
         write_synthetic(root, 4, size=SIZE)
     assert files(root) == {name: b'{"hello": 1}'}
 
