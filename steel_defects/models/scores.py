@@ -94,7 +94,7 @@ def scores(confusions: np.ndarray, classes: Sequence[str], own: Mapping[str, Sco
     overlap, predicted, true = _pixels(confusions)
     has_defect = true.any(axis=1)
     alarm = np.asarray(predicted.any(axis=1))
-    iou_all = np.where(has_defect, rows["iou"].fillna(0.0), (~alarm).astype(float))
+    iou_all = np.where(has_defect, rows["iou"], (~alarm).astype(float))
     jaccards = jaccard(overlap.sum(axis=0), predicted.sum(axis=0), true.sum(axis=0))
 
     result = {

@@ -67,6 +67,7 @@ def test_class_shares_by_hand():
     table = [(3,), (3,), (1, 3), (), (2, 3), (1, 2, 3), (3,)]  # 2, 2, 6, 0 of 10 regions
     np.testing.assert_allclose(class_shares(table, 4), [0.2, 0.2, 0.6, 0.0])
     np.testing.assert_allclose(class_shares([(5,), (1,)], 5), [0.5, 0, 0, 0, 0.5])
+    assert class_shares([(), (1,)], 2).tolist() == [1, 0]
     assert class_shares([(), ()], 3).tolist() == [0, 0, 0]
     assert class_shares([], 2).tolist() == [0, 0]
 
@@ -451,6 +452,8 @@ def floats(image, mask, rng): return image / 255, mask
 def smaller(image, mask, rng): return image, mask[:-1]
 def alone(image, mask, rng): return image
 def fifth(image, mask, rng): return image, mask + 5
+def three(image, mask, rng): return image, mask, mask
+def lists(image, mask, rng): return image, mask.tolist()
 """
 
 
@@ -487,6 +490,8 @@ def test_a_function_of_ones_own_comes_last_and_is_drawn_like_the_others(own_modu
         ("floats", r"returned as image float64 of shape \[16, 16\]; it has to return uint8 of shape \[16, 16\]"),
         ("smaller", r"returned as mask uint8 of shape \[15, 16\]"),
         ("alone", "returned ndarray; it has to return image and mask"),
+        ("three", "returned tuple; it has to return image and mask"),
+        ("lists", "returned tuple; it has to return image and mask"),
         ("fifth", "returned a mask with class 5; there are 4"),
     ],
 )

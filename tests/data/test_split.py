@@ -280,3 +280,13 @@ def test_the_hash_tells_splits_apart():
     assert one == split_hash(["b", "a"], ["val", "train"])
     assert one != split_hash(["a", "b"], ["val", "train"])
     assert len(one) == 12
+
+
+@pytest.mark.parametrize(("missing", "end"), [(10, "9.jpg"), (11, "9.jpg and 1 more")])
+def test_up_to_ten_images_are_named(tmp_path, missing, end):
+    (tmp_path / "split.csv").write_text("ImageId,part\na.jpg,train\n")
+    with pytest.raises(DataFaults) as caught:
+        read_split(tmp_path / "split.csv", ["a.jpg", *(f"{k}.jpg" for k in range(missing))])
+    (fault,) = caught.value.faults
+    assert fault.message.startswith(f"{missing} images of the data set not in the split: 0.jpg, 1.jpg")
+    assert fault.message.endswith(end)
