@@ -246,6 +246,25 @@ def trained_run(kept_run, tiny_root, tmp_path_factory) -> RunFolder:
     return run
 
 
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Callable[[str, str], Path]:
+    """A working directory to put modules into; Python forgets them afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
+    known = set(sys.modules)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    yield write
+    for name in set(sys.modules) - known:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def load_state():
     """Weights of a checkpoint, read as strictly as torch can."""

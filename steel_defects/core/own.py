@@ -9,9 +9,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from steel_defects.core.errors import UserError
+
+Result = TypeVar("Result")
 
 
 def load_own(setting: str, name: str, arguments: Sequence[str], example: str) -> Callable[..., Any]:
@@ -59,7 +61,29 @@ def load_own(setting: str, name: str, arguments: Sequence[str], example: str) ->
     return function
 
 
-def own_line(error: BaseException) -> str:
+def call_own(
+    what: str, function: Callable[..., Result], *arguments: Any, let_through: tuple[type[Exception], ...] = ()
+) -> Result:
+    """Call a function of the user's.
+
+    Args:
+        what: what it is, for the message.
+        function: the function.
+        arguments: what it is called with.
+        let_through: errors that are not its fault.
+
+    Raises:
+        UserError: where it raises anything else, with the line of its file.
+    """
+    try:
+        return function(*arguments)
+    except let_through:
+        raise
+    except Exception as error:  # whatever the user's function does wrong
+        raise UserError(f"{what} failed: {type(error).__name__}: {error}{_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
     """The innermost line outside of Python and its packages, in brackets; a syntax error tells its own."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     users = [f for f in frames if "importlib" not in f.filename and "site-packages" not in f.filename]
@@ -79,7 +103,7 @@ def _import(place: str, typed: str) -> ModuleType:
             raise UserError(f"{typed}: there is no module {error.name}, neither in {folder} nor installed") from error
         raise UserError(f"{typed}: {place} cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the user's file does wrong
-        reason = f"{type(error).__name__}: {error}{own_line(error)}"
+        reason = f"{type(error).__name__}: {error}{_line(error)}"
         raise UserError(f"{typed}: {place} cannot be imported: {reason}") from error
 
 

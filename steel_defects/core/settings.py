@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -233,7 +234,8 @@ def fields(model: type[Settings], prefix: str = "", role: Role | None = None) ->
             yield from fields(inner, f"{prefix}{name}.", roles)
 
 
-def former_names(model: type[Settings]) -> dict[str, str]:
+@functools.cache  # asked of each model, each time that settings are read
+def former_names(model: type[Settings]) -> Mapping[str, str]:
     """Dotted path of each key by the one that it had in an earlier version."""
     names: dict[str, str] = {}
     for key, field, _ in fields(model):

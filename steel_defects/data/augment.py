@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.own import load_own, own_line
+from steel_defects.core.own import call_own, load_own
 from steel_defects.data.images import resize
 from steel_defects.data.settings import AugmentSettings
 
@@ -126,10 +126,7 @@ class Augment:
         self, function: Callable[..., Any], image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         name = f"recipe.augment.own={self.settings.own}"
-        try:
-            result = function(image, mask, rng)
-        except Exception as error:  # whatever the user's function does wrong
-            raise UserError(f"{name} failed: {type(error).__name__}: {error}{own_line(error)}") from error
+        result = call_own(name, function, image, mask, rng)
         if not isinstance(result, tuple) or len(result) != 2 or not all(isinstance(r, np.ndarray) for r in result):
             raise UserError(f"{name} returned {type(result).__name__}; it has to return image and mask, two arrays")
         for kind, array in zip(("image", "mask"), result, strict=True):

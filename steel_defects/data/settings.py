@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import annotated_types as limits
 from pydantic import AfterValidator, model_validator
 
-from steel_defects.core.errors import UserError
 from steel_defects.core.settings import (
     Count,
     Flag,
@@ -150,15 +148,3 @@ class AugmentSettings(Settings):
     rotation_limit: Annotated[Number, limits.Ge(0), limits.Le(180)]  # degrees, either way
     also: FurtherOperations
     own: Text | None = None  # a function of the user's, called with what all of these made of a sample
-
-
-def is_pair(size: object) -> bool:
-    """Whether it is [height, width] in pixels."""
-    return isinstance(size, Sequence) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
-
-
-def check_names(classes: Sequence[str]) -> None:
-    """Refuse invalid names of classes, `data.classes`."""
-    names = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else []
-    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) and n and "/" not in n for n in names):
-        raise UserError(f"data.classes={classes}: a list with one name for each class, all different, without slashes")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.own import load_own, own_line
+from steel_defects.core.own import call_own, load_own
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -91,24 +91,18 @@ class OwnLoss:
         """
         if isinstance(self.function, nn.Module):
             self.function.to(logits.device)
-        try:
-            loss = self.function(logits, target.long())
-        except torch.OutOfMemoryError:  # not the function's fault
-            raise
-        except Exception as error:  # whatever the user's function does wrong
-            raise UserError(
-                f"recipe.loss={self.name} failed: {type(error).__name__}: {error}{own_line(error)}"
-            ) from error
+        what = f"recipe.loss={self.name}"
+        loss = call_own(what, self.function, logits, target.long(), let_through=(torch.OutOfMemoryError,))
         if not isinstance(loss, torch.Tensor) or loss.dim() or not loss.is_floating_point():
             tensor = isinstance(loss, torch.Tensor)
-            what = f"a tensor of shape {list(loss.shape)}, {loss.dtype}" if tensor else repr(loss)[:80]
+            result = f"a tensor of shape {list(loss.shape)}, {loss.dtype}" if tensor else repr(loss)[:80]
             raise UserError(
-                f"recipe.loss={self.name} returned {what}; it has to return one number for the batch, "
+                f"{what} returned {result}; it has to return one number for the batch, "
                 "a floating-point tensor of shape [], such as a mean"
             )
         if logits.requires_grad and not loss.requires_grad:
             raise UserError(
-                f"recipe.loss={self.name} returned a number that has lost its way back to the logits: compute it from "
+                f"{what} returned a number that has lost its way back to the logits: compute it from "
                 "them with torch alone, without argmax, detach, item or numpy"
             )
         return loss

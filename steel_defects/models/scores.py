@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from steel_defects.core.errors import UserError
-from steel_defects.core.own import load_own, own_line
+from steel_defects.core.own import call_own, load_own
 
 Score = Callable[[np.ndarray, Sequence[str]], float]
 
@@ -107,15 +107,11 @@ def scores(confusions: np.ndarray, classes: Sequence[str], own: Mapping[str, Sco
     for c, name in enumerate(classes):
         result[f"detection_{name}"] = _hit_rate(overlap[:, c], true[:, c])
     result["false_alarm"] = _mean(alarm[~has_defect])
-    result |= {name: _own_value(name, function, confusions, classes) for name, function in (own or {}).items()}
-    return {key: float(value) for key, value in result.items()}
-
-
-def _own_value(name: str, function: Score, confusions: np.ndarray, classes: Sequence[str]) -> float:
-    try:
-        return float(function(confusions, classes))
-    except Exception as error:  # whatever the user's function does wrong
-        raise UserError(f"The score {name} failed: {type(error).__name__}: {error}{own_line(error)}") from error
+    values = {key: float(value) for key, value in result.items()}
+    for name, function in (own or {}).items():
+        what = f"The score {name}"
+        values[name] = call_own(what, float, call_own(what, function, confusions, classes))
+    return values
 
 
 def class_scores(rows: pd.DataFrame, name: str) -> dict[str, float]:

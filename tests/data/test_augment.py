@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import sys
 from collections import Counter
 
 import cv2
@@ -458,12 +457,8 @@ def lists(image, mask, rng): return image, mask.tolist()
 
 
 @pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    (tmp_path / "my_marks.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    sys.modules.pop("my_marks", None)
+def own_module(desk):
+    desk("my_marks.py", OWN)
 
 
 def test_a_function_of_ones_own_comes_last_and_is_drawn_like_the_others(own_module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,25 +77,6 @@ def nothing(logits, target):
 def a_float(logits, target):
     return 0.5
 """
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch) -> Callable[[str, str], Path]:
-    """A working directory to put modules into; Python forgets them afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
-    known = set(sys.modules)
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    yield write
-    for name in set(sys.modules) - known:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
-            del sys.modules[name]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -317,12 +316,8 @@ def dice(confusions, classes): return 0.5
 
 
 @pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    (tmp_path / "her_scores.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    sys.modules.pop("her_scores", None)
+def own_module(desk):
+    desk("her_scores.py", OWN)
 
 
 def test_scores_of_ones_own_stand_behind_the_projects(own_module):
