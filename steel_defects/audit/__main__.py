@@ -101,7 +101,6 @@ def audit(
     assert checkpoint is not None, "the settings ask for it where there is nothing to correct"
     card = _open(checkpoint, settings).card  # before hours of training: it knows what cannot be had
     data = load_run_data([checkpoint], card, chosen, changes, divided=not settings.folds)
-    assert data.catalog is not None, "it is loaded"
     if settings.folds:
         samples = data.catalog.samples
     else:
@@ -165,7 +164,6 @@ def _out_of_fold(
     settings: AuditSettings, training: TrainSettings, folder: Path, data: StripDataModule, samples: Sequence[Sample]
 ) -> list[Finding]:
     """Train the nets of all folds, and judge each image by the one that has not seen it."""
-    assert data.catalog is not None, "it is loaded"
     if settings.spoil:
         spoiled = (folder / "spoiled.csv").absolute()
         write_labels(spoiled, samples)
@@ -213,7 +211,6 @@ def _facts(
     settings: AuditSettings, checkpoint: Path, data: StripDataModule, judged: int, spoiled: int, system: str
 ) -> dict[str, str]:
     """What was judged, and by what."""
-    assert data.catalog is not None, "it is loaded"
     folds = settings.folds
     by = f"{folds} nets, each on the images that it did not train on" if folds else "the checkpoint, on its own"
     return {
